@@ -1,0 +1,135 @@
+/** The JSON records of API.md §2. Times are ISO 8601 UTC strings, rates percent 0-100. */
+import type { CircuitState, OperationStatus } from "./protocol";
+
+export type ServiceStatus = "HEALTHY" | "DEGRADED" | "RECOVERING" | "OFFLINE";
+
+export interface HealthMetrics {
+  response_time_ms: number;
+  error_rate: number;
+  success_rate: number;
+  consecutive_failures: number;
+  last_health_check: string | null;
+}
+
+export interface CircuitRecord {
+  state: CircuitState;
+  /** Share of calls admitted, 0-1. */
+  admit: number;
+  open_until: string | null;
+}
+
+export interface ServiceRecord {
+  service_name: string;
+  status: ServiceStatus;
+  circuit_breaker_state: CircuitState;
+  circuits: { read: CircuitRecord; write: CircuitRecord };
+  health_metrics: HealthMetrics;
+  /** Only with a token. */
+  degradation_reason: string | null;
+  read_only: boolean;
+  updated_at: string;
+}
+
+export interface QueueRecord {
+  total_size: number;
+  pending: number;
+  processing: number;
+  failed: number;
+  bytes: number;
+  oldest_age_ms: number | null;
+  drained_in_ms: number | null;
+  full_in_ms: number | null;
+}
+
+export interface QueueStatusRecord extends QueueRecord {
+  completed: number;
+  cancelled: number;
+  superseded: number;
+  paused: boolean;
+  shards?: ({ shard: number; reachable: boolean } & Partial<QueueRecord>)[];
+}
+
+export interface SystemStatusRecord {
+  overall_status: ServiceStatus;
+  message: string;
+  degraded: boolean;
+  read_only: boolean;
+  timestamp: string;
+  last_check: string | null;
+  total_services: number;
+  healthy_services: number;
+  degraded_services: number;
+  offline_services: number;
+  services: { service_name: string; status: ServiceStatus }[];
+  queue: QueueRecord;
+}
+
+export interface OperationRecord {
+  operation_id: string;
+  operation_type: "UPLOAD" | "DELETE";
+  service_name: string;
+  key: string;
+  status: OperationStatus;
+  priority: number;
+  user_id: string | null;
+  file_id: string | null;
+  retry_count: number;
+  max_retries: number;
+  size: number;
+  etag: string | null;
+  error_message: string | null;
+  created_at: string;
+  scheduled_at: string;
+  completed_at: string | null;
+}
+
+export interface ConfigRecord {
+  service_name: string;
+  config_key: string;
+  config_value: number;
+  config_type: "integer";
+  default: number;
+  minimum: number;
+  maximum: number;
+  description: string;
+  updated_at: string | null;
+  updated_by: string | null;
+}
+
+export interface EventRecord {
+  seq: number;
+  event_type: EventType;
+  event_category: EventCategory;
+  service_name: string;
+  severity: "INFO" | "WARNING" | "ERROR" | "CRITICAL";
+  event_data: Record<string, unknown>;
+  created_at: string;
+}
+
+export type EventCategory = "STATUS" | "CIRCUIT" | "QUEUE" | "ACTION" | "CONFIG" | "FAULT";
+
+export const EVENT_TYPES = [
+  "SERVICE_STATUS_CHANGED",
+  "CIRCUIT_STATE_CHANGED",
+  "PROBE_FAILED",
+  "MODE_CHANGED",
+  "FAULTS_CHANGED",
+  "CONFIG_CHANGED",
+  "QUEUE_PAUSED",
+  "QUEUE_RESUMED",
+  "SHARD_BUSY",
+  "SHARD_CALM",
+  "OPERATION_DEAD_LETTERED",
+  "OPERATION_CANCELLED",
+  "OPERATION_RETRIED",
+  "QUEUE_REDRIVEN",
+] as const;
+export type EventType = (typeof EVENT_TYPES)[number];
+
+export type ServiceMode = "auto" | "forced_open" | "forced_closed" | "metrics_only";
+
+/** Who did something by hand, and in which request. */
+export interface Actor {
+  readonly actor: string;
+  readonly requestId: string;
+}

@@ -1,0 +1,122 @@
+/** What each object answers by RPC. The classes implement these; callers see nothing else of them. */
+import type { EffectiveConfig } from "./config";
+import type {
+  Answer,
+  AskReply,
+  AskRequest,
+  CalmNotice,
+  DirectCall,
+  DrainGrant,
+  DrainRequest,
+  DrainTerms,
+  EnqueueReply,
+  EnqueueRequest,
+  FaultRule,
+  IsolateReport,
+  NoticeReply,
+  OperationClass,
+  OperationStatus,
+  PeekReply,
+  ShardNotice,
+  ShardUsage,
+  Snapshot,
+} from "./protocol";
+import type { Actor, ConfigRecord, EventRecord, HealthMetrics, OperationRecord, ServiceMode, ServiceRecord } from "./records";
+
+export interface ModeChange {
+  readonly mode: ServiceMode;
+  /** Default: both. */
+  readonly circuits?: readonly OperationClass[];
+  readonly readOnly?: boolean;
+  readonly reason: string;
+  /** After this the mode falls back to `auto`. */
+  readonly durationMs?: number;
+}
+
+/** One probe of a service: what was tried, and how it went. Null times: not tried. */
+export interface ProbeResult {
+  readonly write: { readonly ok: boolean; readonly ms: number };
+  readonly read: { readonly ok: boolean; readonly ms: number };
+  readonly remove: { readonly ok: boolean; readonly ms: number };
+  readonly clockOffsetMs: number | null;
+}
+
+/** What `/health/status` needs of one service, in one call. */
+export interface ServiceOverview {
+  readonly record: ServiceRecord;
+  readonly usage: ShardUsage;
+  readonly paused: boolean;
+  readonly lastCheck: number | null;
+  /** Calls that met R2 (or its injector) since the object was created, by who made them. */
+  readonly bucketCalls: Readonly<Record<"isolates" | "drain" | "probes", Readonly<Record<OperationClass, number>>>>;
+  /** The same, counted only while the class's circuit was open. */
+  readonly bucketCallsWhileOpen: Readonly<Record<"isolates" | "drain" | "probes", Readonly<Record<OperationClass, number>>>>;
+}
+
+export interface ServiceRpc {
+  /** Counts in, snapshot out: one call reports and refreshes. */
+  report(report: IsolateReport): Promise<Snapshot>;
+  overview(): Promise<ServiceOverview>;
+  /** Runs a probe now and counts it. */
+  probe(): Promise<{ result: ProbeResult; metrics: HealthMetrics }>;
+  setMode(change: ModeChange, by: Actor): Promise<Answer<{ record: ServiceRecord; snapshot: Snapshot }>>;
+  setFaults(faults: readonly FaultRule[], by: Actor): Promise<Answer<{ faults: readonly FaultRule[]; snapshot: Snapshot }>>;
+  faults(): Promise<readonly FaultRule[]>;
+  setPaused(paused: boolean, by: Actor): Promise<Answer<{ paused: boolean }>>;
+  events(since: number, limit: number): Promise<{ storageId: string; events: EventRecord[] }>;
+  /** From SystemDO: takes effect at once here, elsewhere within a lease. */
+  configChanged(config: EffectiveConfig): Promise<void>;
+  /** From the cron trigger: derives the alarm again and pokes busy shards. */
+  poke(): Promise<void>;
+
+  notice(notice: ShardNotice): Promise<NoticeReply>;
+  calm(notice: CalmNotice): Promise<{ accepted: boolean }>;
+  drain(request: DrainRequest): Promise<DrainGrant>;
+  /** A shard's news for the event table. `id` makes it idempotent. */
+  recordEvent(event: Omit<EventRecord, "seq" | "service_name"> & { id: string }): Promise<void>;
+}
+
+export interface OperationFilter {
+  readonly status?: OperationStatus;
+  readonly userId?: string;
+  readonly key?: string;
+  readonly limit: number;
+  /** Operations created strictly before this (ms), and at the same time with a smaller id. */
+  readonly before?: { readonly createdAt: number; readonly operationId: string };
+}
+
+export interface QueueRpc {
+  /** `body`: the payload of a put; bytes, or a byte stream. Null for a delete. */
+  enqueue(request: EnqueueRequest, body: Uint8Array | ReadableStream<Uint8Array> | null): Promise<EnqueueReply>;
+  ask(request: AskRequest): Promise<AskReply>;
+  /** The end of a call for which a ticket was given. `landed`: R2 answered; `unknown`: it may yet land. */
+  settle(ticket: string, outcome: "landed" | "refused" | "unknown"): Promise<void>;
+  /** The logical state of a key that the queue knows of. */
+  peek(key: string): Promise<PeekReply>;
+  /** Bytes `[offset, offset + length)` of a queued payload, or null when it is gone (drained): then look again. */
+  payload(operationId: string, offset: number, length: number): Promise<ReadableStream<Uint8Array> | null>;
+  /** A put was given up and nothing was enqueued: keep the drain off the key until the fence has passed. */
+  quarantine(key: string, fingerprint: string | null, call: DirectCall): Promise<void>;
+
+  /** The ServiceDO's circuits, config or faults changed: look again. */
+  wake(terms: DrainTerms): Promise<void>;
+  poke(): Promise<void>;
+  /** What a cold isolate asks shard 0 when the ServiceDO is down. Null: this service was never used. */
+  layout(): Promise<{ shardCount: number } | null>;
+  usage(): Promise<ShardUsage>;
+
+  operations(filter: OperationFilter): Promise<OperationRecord[]>;
+  operation(id: string): Promise<OperationRecord | null>;
+  cancel(id: string, by: Actor): Promise<Answer<{ operation: OperationRecord }>>;
+  retry(id: string, force: boolean, by: Actor): Promise<Answer<{ operation: OperationRecord }>>;
+  /** Every dead letter of this shard, as far as its key has not changed since. */
+  redrive(force: boolean, by: Actor): Promise<{ redriven: number; changed: number }>;
+}
+
+export interface SystemRpc {
+  /** A service registers itself at first use, and gets the config in force. */
+  register(service: string): Promise<EffectiveConfig>;
+  services(): Promise<string[]>;
+  config(): Promise<ConfigRecord[]>;
+  setConfig(section: string, key: string, value: unknown, by: Actor): Promise<Answer<{ record: ConfigRecord }>>;
+}
