@@ -41,6 +41,8 @@ export interface CircuitView {
   readonly generation: number;
   readonly openUntil: number | null;
   readonly ramp: Ramp | null;
+  /** HALF_OPEN of a service without probes: the share of all calls that are trials, 0-1. */
+  readonly trialRatio?: number;
 }
 
 /** What a shard holds: nothing, something for the listed key hashes, or too much to list. */
