@@ -1,7 +1,7 @@
 import type { ServiceConfig } from "../shared/config";
 import type { ShardView, Snapshot } from "../shared/protocol";
 
-const CALM_LEASE_MS = 5_000;
+export const CALM_LEASE_MS = 5_000;
 const INCIDENT_LEASE_MS = 1_000;
 
 /** Key hashes that one merged view lists at most; beyond, it says "all". */

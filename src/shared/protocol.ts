@@ -105,6 +105,8 @@ export interface Snapshot {
   readonly leaseMs: number;
   /** The isolate reports at the latest when it holds this many outcomes. */
   readonly reportAfterOutcomes: number;
+  /** Isolates that share the request budget: of many, only a sample reports its first failure at once. */
+  readonly activeIsolates?: number;
   readonly circuits: Readonly<Record<OperationClass, CircuitView>>;
   readonly readOnly: boolean;
   /** Number of queue shards, fixed for good at first use. */
