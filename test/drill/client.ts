@@ -1,0 +1,178 @@
+/** The system's HTTP interface, as an application and an operator use it. Nothing here throws because the server died. */
+import { createHash } from "node:crypto";
+import type { StoredValue, Value } from "./oracle.ts";
+
+const GATEWAY_TOKEN = "dev-r2";
+const ADMIN_TOKEN = "dev-admin";
+const SERVICE = "R2_STORAGE";
+const TIMEOUT_MS = 60_000;
+
+export interface Upload {
+  readonly body: Uint8Array;
+  readonly contentType: string;
+  readonly customMetadata: Readonly<Record<string, string>>;
+}
+
+/** `unanswered`: the connection died. `refused`: an error answer, `why` says which. */
+export type WriteAnswer =
+  | { readonly kind: "stored" | "queued"; readonly etag: string | null }
+  | { readonly kind: "refused" | "unanswered"; readonly why: string };
+
+export type ReadAnswer =
+  | { readonly kind: "found"; readonly value: Value; readonly source: string | null }
+  | { readonly kind: "refused" | "unanswered"; readonly why: string };
+
+interface CircuitStatus {
+  readonly state: string;
+  readonly admit: number;
+}
+
+/** Calls that reached R2 or its injector, by who made them and by class. */
+export type CallCounts = Readonly<Record<string, Readonly<Record<string, number>>>>;
+
+export interface Status {
+  readonly circuits: { readonly read: CircuitStatus; readonly write: CircuitStatus };
+  readonly queued: number;
+  readonly deadLetters: number;
+  readonly callsWhileOpen: CallCounts;
+}
+
+export class Client {
+  readonly #url: string;
+
+  constructor(url: string) {
+    this.#url = url;
+  }
+
+  async put(key: string, upload: Upload): Promise<WriteAnswer> {
+    const metadata = Object.entries(upload.customMetadata).map(([name, value]) => [`x-amz-meta-${name}`, value]);
+    return this.#write(key, {
+      method: "PUT",
+      headers: { "content-type": upload.contentType, ...Object.fromEntries(metadata) },
+      body: upload.body as Uint8Array<ArrayBuffer>,
+    });
+  }
+
+  async delete(key: string): Promise<WriteAnswer> {
+    return this.#write(key, { method: "DELETE" });
+  }
+
+  async get(key: string): Promise<ReadAnswer> {
+    try {
+      const response = await this.#fetch(objectPath(key), GATEWAY_TOKEN, {});
+      if (response.status === 404) {
+        await response.arrayBuffer();
+        return { kind: "found", value: null, source: response.headers.get("x-failover-source") };
+      }
+      if (response.status !== 200) return { kind: "refused", why: await problem(response) };
+      const body = new Uint8Array(await response.arrayBuffer());
+      return {
+        kind: "found",
+        value: storedValue(body, {
+          etag: unquoted(response.headers.get("etag") ?? ""),
+          contentType: response.headers.get("content-type") ?? "",
+          customMetadata: metadataOf(response.headers),
+        }),
+        source: response.headers.get("x-failover-source"),
+      };
+    } catch (error) {
+      return { kind: "unanswered", why: String(error) };
+    }
+  }
+
+  async setConfig(section: string, key: string, value: number): Promise<void> {
+    await this.#admin(`/health/config/${section}/${key}`, "PUT", { value });
+  }
+
+  async setFaults(faults: readonly object[]): Promise<void> {
+    await this.#admin(`/health/services/${SERVICE}/faults`, "PUT", { faults });
+  }
+
+  async faults(): Promise<readonly unknown[]> {
+    const answer = await this.#admin(`/health/services/${SERVICE}/faults`, "GET");
+    return (answer as { faults: readonly unknown[] }).faults;
+  }
+
+  async clearFaults(): Promise<void> {
+    await this.#admin(`/health/services/${SERVICE}/faults`, "DELETE");
+  }
+
+  /** The service's circuits and the queue. Throws when the server does not answer. */
+  async status(): Promise<Status> {
+    const service = (await this.#admin(`/health/services/${SERVICE}`, "GET")) as {
+      circuits: Status["circuits"];
+      bucket_calls_while_open?: CallCounts;
+    };
+    const queue = (await this.#admin("/health/queue/status", "GET")) as { total_size: number; failed: number };
+    return {
+      circuits: service.circuits,
+      queued: queue.total_size,
+      deadLetters: queue.failed,
+      callsWhileOpen: service.bucket_calls_while_open ?? {},
+    };
+  }
+
+  async #write(key: string, init: RequestInit): Promise<WriteAnswer> {
+    let response: Response;
+    try {
+      response = await this.#fetch(objectPath(key), GATEWAY_TOKEN, init);
+    } catch (error) {
+      return { kind: "unanswered", why: String(error) };
+    }
+    const { status } = response;
+    if (status !== 200 && status !== 202 && status !== 204) return { kind: "refused", why: await problem(response) };
+    // From here on the write is acknowledged, also when the connection dies under the answer's body.
+    const text = await response.text().catch(() => "");
+    return { kind: status === 202 ? "queued" : "stored", etag: etagOf(text) };
+  }
+
+  async #admin(path: string, method: string, body?: object): Promise<unknown> {
+    const init: RequestInit = body === undefined ? { method } : { method, body: JSON.stringify(body) };
+    const response = await this.#fetch(path, ADMIN_TOKEN, { ...init, headers: { "content-type": "application/json" } });
+    if (!response.ok) throw new Error(`${method} ${path}: ${await problem(response)}`);
+    const text = await response.text();
+    return text === "" ? null : JSON.parse(text);
+  }
+
+  async #fetch(path: string, token: string, init: RequestInit): Promise<Response> {
+    const headers = { ...init.headers, authorization: `Bearer ${token}` };
+    return fetch(this.#url + path, { ...init, headers, signal: AbortSignal.timeout(TIMEOUT_MS) });
+  }
+}
+
+/** What was read or written, in the oracle's terms. */
+export function storedValue(
+  body: Uint8Array,
+  told: Pick<StoredValue, "etag" | "contentType" | "customMetadata">,
+): StoredValue {
+  return { sha256: createHash("sha256").update(body).digest("hex"), size: body.byteLength, ...told };
+}
+
+export function md5(body: Uint8Array): string {
+  return createHash("md5").update(body).digest("hex");
+}
+
+function objectPath(key: string): string {
+  return `/r2/${key.split("/").map(encodeURIComponent).join("/")}`;
+}
+
+function metadataOf(headers: Headers): Record<string, string> {
+  const prefix = "x-amz-meta-";
+  const entries = [...headers].filter(([name]) => name.startsWith(prefix));
+  return Object.fromEntries(entries.map(([name, value]) => [name.slice(prefix.length), value]));
+}
+
+function etagOf(text: string): string | null {
+  if (text === "") return null;
+  const { etag } = JSON.parse(text) as { etag?: string };
+  return etag === undefined || etag === "" ? null : unquoted(etag);
+}
+
+function unquoted(etag: string): string {
+  return etag.replace(/^"|"$/g, "");
+}
+
+async function problem(response: Response): Promise<string> {
+  const text = await response.text().catch(() => "");
+  return `${response.status} ${text.slice(0, 300)}`;
+}

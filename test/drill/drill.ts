@@ -1,0 +1,220 @@
+/**
+ * The outage drill: real files, a dying R2, two power cuts, and a comparison of every byte at the end.
+ *
+ *   npm run drill -- [--seed N] [--quick] [--keep]
+ *
+ * `--quick` takes fewer files. `--keep` leaves the system's state on disk and says where.
+ */
+import { rmSync } from "node:fs";
+import { mkdtemp } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { readBucket } from "./bucket.ts";
+import { Client, type Status } from "./client.ts";
+import { LARGE_KEY, readCorpus } from "./corpus.ts";
+import { countFaults, type Finding } from "./oracle.ts";
+import { seededRandom } from "./random.ts";
+import { firstUploads, mixedWrites, plainWrites, Uploads } from "./scripts.ts";
+import { type System, startSystem } from "./system.ts";
+import { Timeline } from "./timeline.ts";
+import { Watch } from "./watch.ts";
+import { type ReadBack, Workload } from "./workload.ts";
+
+const PACKAGE = fileURLToPath(new URL("../../node_modules/typescript", import.meta.url));
+
+/** Short timers, so that an outage of an hour fits into a minute. */
+const CONFIG: readonly (readonly [section: string, key: string, value: number])[] = [
+  ["R2_STORAGE", "circuit_breaker_timeout", 2_000],
+  ["R2_STORAGE", "health_check_interval", 1_000],
+  ["R2_STORAGE", "retry_delay_ms", 200],
+  ["R2_STORAGE", "write_timeout_ms", 5_000],
+  ["R2_STORAGE", "read_timeout_ms", 5_000],
+  ["OPERATION_QUEUE", "processing_interval", 200],
+  ["OPERATION_QUEUE", "max_queue_size", 0],
+];
+const WRITES_FAIL = [{ operations: "write", error_code: 10_001 }];
+const EVERYTHING_FAILS = [{ operations: "all", error_code: 10_001 }];
+const OPENS_WITHIN_MS = 15_000;
+const DRAINS_WITHIN_MS = 90_000;
+/** Calls of isolates that may meet R2 after the circuit opened: those that were in flight. */
+const IN_FLIGHT = 16;
+
+const flags = parseArgs({
+  options: {
+    seed: { type: "string", default: String(Date.now() % 1_000_000) },
+    quick: { type: "boolean", default: false },
+    keep: { type: "boolean", default: false },
+  },
+}).values;
+
+const directory = await mkdtemp(join(tmpdir(), "r2-failover-drill-"));
+// Registered after the handler of system.ts, so the processes are gone before their files are.
+process.on("exit", () => {
+  if (!flags.keep) rmSync(directory, { recursive: true, force: true, maxRetries: 5 });
+});
+
+const timeline = new Timeline((line) => console.log(line));
+const failures: string[] = [];
+const watch = new Watch(tellChanges);
+const workload = new Workload((answer) => {
+  if (answer.kind === "queued" && timeline.at("first failure") === null) {
+    timeline.mark("first failure", "the first write failed at R2 and was queued");
+  }
+});
+
+let system: System;
+let client: Client;
+
+async function start(): Promise<void> {
+  system = await startSystem(directory);
+  client = new Client(system.url);
+  watch.attach(client);
+}
+
+async function powerCut(when: string): Promise<void> {
+  watch.attach(null);
+  await system.kill();
+  timeline.say(`SIGKILL ${when}`);
+  await start();
+  timeline.say("started again on the same storage");
+}
+
+function tellChanges(status: Status, before: Status | null): void {
+  for (const operationClass of ["read", "write"] as const) {
+    const { state } = status.circuits[operationClass];
+    if (state !== before?.circuits[operationClass].state) {
+      timeline.mark(`${operationClass} ${state}`, `the ${operationClass} circuit is ${state}`);
+    }
+  }
+  if (timeline.at("healed") === null) return;
+  if (isClosed(status) && timeline.at("closed") === null) timeline.mark("closed", "both circuits are CLOSED");
+  if (status.queued === 0 && timeline.at("drained") === null) timeline.mark("drained", "the queue is empty");
+}
+
+function isClosed({ circuits }: Status): boolean {
+  return circuits.read.state === "CLOSED" && circuits.write.state === "CLOSED";
+}
+
+function check(holds: boolean, otherwise: string): void {
+  if (holds) return;
+  failures.push(otherwise);
+  timeline.say(`FAILED: ${otherwise}`);
+}
+
+/** Reads everything back and says how it went. `mayFail`: keys that need not answer. */
+async function readEverything(mayFail: (key: string) => boolean): Promise<ReadBack> {
+  const read = await workload.readBack(client);
+  const sources = [...read.sources].map(([source, count]) => `${count} from ${source}`).join(", ");
+  timeline.say(
+    `read back ${read.answered} of ${workload.histories.size} keys (${sources}), ${read.findings.length} wrong`,
+  );
+  for (const [key, why] of read.unread) check(mayFail(key), `a read of ${key} did not answer: ${why}`);
+  return read;
+}
+const none = (): boolean => false;
+
+/** The story. Leaves its findings in `workload` and `failures`. */
+async function drill(): Promise<void> {
+  const seed = Number(flags.seed);
+  const random = seededRandom(seed);
+  const files = random.shuffled(await readCorpus(PACKAGE, random, flags.quick));
+  const uploads = new Uploads(random, files);
+  const quarter = Math.ceil(files.length / 4);
+  const [first, second, third] = [0, 1, 2].map((part) => files.slice(part * quarter, (part + 1) * quarter));
+  const large = files.filter(({ key }) => key === LARGE_KEY);
+  timeline.say(`drill with seed ${seed}: ${files.length} files`);
+
+  await start();
+  for (const [section, key, value] of CONFIG) await client.setConfig(section, key, value);
+  timeline.say("the system is up, with short timers");
+
+  await workload.run(client, firstUploads(uploads, files));
+  timeline.say(`uploaded ${files.length} files to R2`);
+  check(workload.tally.queued === 0, `${workload.tally.queued} writes were queued while R2 was well`);
+  await readEverything(none);
+
+  await client.setFaults(WRITES_FAIL);
+  timeline.mark("cut", "R2 refuses every write (10001)");
+  await workload.run(client, mixedWrites(uploads, first ?? [], "outage-1"));
+  await watch.until("open", ({ circuits }) => circuits.write.state !== "CLOSED", OPENS_WITHIN_MS);
+  await workload.run(client, plainWrites(uploads, large));
+  timeline.say(`${workload.tally.queued} writes accepted into the queue`);
+  await readEverything(none);
+  check(timeline.at("read OPEN") === null, "the read circuit opened although only writes failed");
+
+  await client.setFaults(EVERYTHING_FAILS);
+  timeline.mark("all cut", "R2 refuses everything");
+  await workload.run(client, mixedWrites(uploads, second ?? [], "outage-2"));
+  timeline.say(`${workload.tally.queued} writes accepted into the queue`);
+  const isUnqueued = (key: string): boolean => !workload.queuedKeys.has(key);
+  await readEverything(isUnqueued);
+
+  const interrupted = workload.run(client, mixedWrites(uploads, third ?? [], "power-cut"));
+  await sleep(150);
+  await powerCut("in the outage, with writes in flight");
+  await interrupted;
+  check((await client.faults()).length > 0, "the outage ended by the restart");
+  await readEverything(isUnqueued);
+  await workload.run(client, plainWrites(uploads, files, "backlog/"));
+  const { queued } = await watch.until("queued", (status) => status.queued > 0, OPENS_WITHIN_MS);
+  timeline.say(`${queued} operations wait`);
+
+  await client.clearFaults();
+  timeline.mark("healed", "R2 is well again; from here on nobody reads or writes a file");
+  await watch.until("draining", (status) => status.queued < queued, DRAINS_WITHIN_MS);
+  await powerCut("in the drain");
+  const rest = await watch.until("up", () => true, OPENS_WITHIN_MS);
+  check(rest.queued > 0, "the drain was over before the power cut");
+  timeline.say(`${rest.queued} operations still wait`);
+  const end = await watch.until("drained and closed", (now) => now.queued === 0 && isClosed(now), DRAINS_WITHIN_MS);
+  check(end.deadLetters === 0, `${end.deadLetters} operations are dead letters`);
+
+  await readEverything(none);
+  await watch.stop();
+  check(await system.stop(), "the system did not end on Ctrl-C");
+  const objects = await readBucket(directory);
+  const found = workload.compare(objects);
+  workload.findings.push(...found);
+  timeline.say(`R2, read without this system: ${objects.size} objects, ${found.length} not as acknowledged`);
+}
+
+function tellTimeline(): void {
+  const after = (name: string, since: string): string => {
+    const [at, start] = [timeline.at(name), timeline.at(since)];
+    return at === null || start === null ? "never" : `${(at - start).toFixed(2)} s`;
+  };
+  const calls = [...watch.callsWhileOpen()].map(([who, count]) => `${who} ${count}`).join(", ");
+  const { stored, queued, refused, unanswered } = workload.tally;
+  console.log(`
+first failure   ${after("first failure", "cut")} after the cut
+opened          ${after("write OPEN", "first failure")} after the first failure
+met R2 while open: ${calls === "" ? "not told" : calls}
+healed          ${after("healed", "cut")} after the cut
+closed          ${after("closed", "healed")} after the healing
+drained         ${after("drained", "healed")} after the healing
+writes          ${stored} stored, ${queued} queued, ${refused} refused, ${unanswered} unanswered
+`);
+}
+
+function tellVerdict(findings: readonly Finding[]): void {
+  for (const { key, fault, detail } of findings.slice(0, 20)) console.log(`${fault}: ${key}: ${detail}`);
+  const { lost, wrong, resurrected, unexplained } = countFaults(findings);
+  console.log(`also: unexplained ${unexplained}, failed checks ${failures.length}`);
+  console.log(`verdict: lost ${lost}, wrong ${wrong}, resurrected ${resurrected}`);
+}
+
+try {
+  await drill();
+} catch (error) {
+  check(false, String(error));
+}
+check(workload.refusals.length === 0, `writes were refused: ${workload.refusals.slice(0, 3).join("; ")}`);
+const isolateCalls = ["isolates read", "isolates write"].map((name) => watch.callsWhileOpen().get(name) ?? 0);
+check(Math.max(...isolateCalls) <= IN_FLIGHT, `isolates called R2 ${isolateCalls.join(" + ")} times while it was open`);
+tellTimeline();
+tellVerdict(workload.findings);
+if (flags.keep) console.log(`kept: ${directory}`);
+process.exit(failures.length === 0 && workload.findings.length === 0 ? 0 : 1);
