@@ -37,7 +37,7 @@ export interface ModeChange {
 export interface ProbeResult {
   readonly write: { readonly ok: boolean; readonly ms: number };
   readonly read: { readonly ok: boolean; readonly ms: number };
-  readonly remove: { readonly ok: boolean; readonly ms: number };
+  readonly remove: { readonly ok: boolean; readonly ms: number | null };
   readonly clockOffsetMs: number | null;
 }
 
@@ -57,15 +57,15 @@ export interface ServiceRpc {
   /** Counts in, snapshot out: one call reports and refreshes. */
   report(report: IsolateReport): Promise<Snapshot>;
   overview(): Promise<ServiceOverview>;
-  /** Runs a probe now and counts it. */
-  probe(): Promise<{ result: ProbeResult; metrics: HealthMetrics }>;
+  /** Runs a probe now and counts it. `result` null: a service without a bucket has no probe. */
+  probe(): Promise<{ result: ProbeResult | null; metrics: HealthMetrics }>;
   setMode(change: ModeChange, by: Actor): Promise<Answer<{ record: ServiceRecord; snapshot: Snapshot }>>;
   setFaults(faults: readonly FaultRule[], by: Actor): Promise<Answer<{ faults: readonly FaultRule[]; snapshot: Snapshot }>>;
   faults(): Promise<readonly FaultRule[]>;
   setPaused(paused: boolean, by: Actor): Promise<Answer<{ paused: boolean }>>;
   events(since: number, limit: number): Promise<{ storageId: string; events: EventRecord[] }>;
   /** From SystemDO: takes effect at once here, elsewhere within a lease. */
-  configChanged(config: EffectiveConfig): Promise<void>;
+  configChanged(config: EffectiveConfig, by: Actor): Promise<void>;
   /** From the cron trigger: derives the alarm again and pokes busy shards. */
   poke(): Promise<void>;
 
