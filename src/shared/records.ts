@@ -122,6 +122,7 @@ export const EVENT_TYPES = [
   "OPERATION_DEAD_LETTERED",
   "OPERATION_CANCELLED",
   "OPERATION_RETRIED",
+  "OPERATION_PAYLOAD_READ",
   "QUEUE_REDRIVEN",
 ] as const;
 export type EventType = (typeof EVENT_TYPES)[number];

@@ -1,0 +1,156 @@
+import * as z from "zod";
+import { FailoverError } from "../shared/errors";
+import { shardOf, shardOfOperation } from "../shared/keys";
+import type { OperationRecord } from "../shared/records";
+import type { OperationFilter, QueueRpc } from "../shared/rpc";
+import { actorOf, type Call, json } from "./call";
+import { decodePart, readJson, wholeNumber } from "./input";
+import { errorFields, log } from "./log";
+import {
+  ACTION_DEADLINE_MS,
+  ask,
+  askOrNull,
+  queueObject,
+  serviceObject,
+  serviceOfQuery,
+  shardsOf,
+  unwrap,
+} from "./objects";
+import { decodeCursor, mergePage } from "./operation-list";
+
+const STATUSES = ["PENDING", "PROCESSING", "COMPLETED", "CANCELLED", "SUPERSEDED", "FAILED"] as const;
+const statusSchema = z.enum(STATUSES);
+const LIMIT = { otherwise: 100, minimum: 1, maximum: 1_000 };
+const retrySchema = z.strictObject({ force: z.boolean().default(false) });
+
+/** `GET /health/queue/operations`: newest first, over all shards. Shards that do not answer are named. */
+export async function listOperations(call: Call): Promise<Response> {
+  const filter = filterOf(call.url.searchParams);
+  const service = await serviceOfQuery(call);
+  const count = await shardsOf(call.env, service);
+  const shards = filter.key === undefined ? Array.from({ length: count }, (_, n) => n) : [shardOf(filter.key, count)];
+  const lists = await Promise.all(
+    shards.map((shard) =>
+      askOrNull("A part of the queue", () =>
+        queueObject(call.env, service, shard).operations({ ...filter, limit: filter.limit + 1 }),
+      ),
+    ),
+  );
+  return json({
+    ...mergePage(
+      lists.filter((list) => list !== null),
+      filter.limit,
+    ),
+    unreachable_shards: shards.filter((_, index) => lists[index] === null),
+  });
+}
+
+/** The query as a filter. Throws `INVALID_REQUEST`. */
+export function filterOf(query: URLSearchParams): OperationFilter {
+  const limit = wholeNumber(query.get("limit"), "limit", LIMIT);
+  const status = query.get("status");
+  const parsed = status === null ? undefined : statusSchema.safeParse(status);
+  if (parsed?.success === false)
+    throw new FailoverError("INVALID_REQUEST", `status must be one of ${STATUSES.join(", ")}.`);
+  const userId = query.get("user_id");
+  const key = query.get("key");
+  const cursor = query.get("cursor");
+  return {
+    limit,
+    ...(parsed === undefined ? {} : { status: parsed.data }),
+    ...(userId === null ? {} : { userId }),
+    ...(key === null ? {} : { key }),
+    ...(cursor === null ? {} : { before: decodeCursor(cursor) }),
+  };
+}
+
+/** `GET /health/queue/operations/:id`. */
+export async function getOperation(call: Call): Promise<Response> {
+  return json((await find(call)).record);
+}
+
+/** `GET /health/queue/operations/:id/payload`: the bytes that are kept for it. */
+export async function getPayload(call: Call): Promise<Response> {
+  const { record, shard, service } = await find(call);
+  const { operation_id: id, size } = record;
+  const payload = size === 0 ? emptyStream() : await ask("A part of the queue", () => shard.payload(id, 0, size));
+  if (record.operation_type === "DELETE" || payload === null) {
+    throw new FailoverError("NOT_FOUND", "No payload is kept for this operation, or not any more.");
+  }
+  await recordRead(call, service, id);
+  return new Response(payload.pipeThrough(new FixedLengthStream(size)), {
+    headers: {
+      "content-type": "application/octet-stream",
+      "content-disposition": "attachment",
+      "x-content-type-options": "nosniff",
+      "cache-control": "no-store",
+    },
+  });
+}
+
+/** `POST /health/queue/operations/:id/cancel`. */
+export async function cancelOperation(call: Call): Promise<Response> {
+  const { id, shard } = await locate(call);
+  const run = () => shard.cancel(id, actorOf(call));
+  return json(unwrap(await ask("A part of the queue", run, ACTION_DEADLINE_MS)).operation);
+}
+
+/** `POST /health/queue/operations/:id/retry` `{force?}`. */
+export async function retryOperation(call: Call): Promise<Response> {
+  const { force } = await readJson(call.request, retrySchema);
+  const { id, shard } = await locate(call);
+  const run = () => shard.retry(id, force, actorOf(call));
+  return json(unwrap(await ask("A part of the queue", run, ACTION_DEADLINE_MS)).operation);
+}
+
+interface Located {
+  readonly id: string;
+  readonly service: string;
+  readonly shard: QueueRpc;
+}
+
+/** The shard that the id names. Throws `NOT_FOUND` for an id that no shard can hold. */
+async function locate(call: Call): Promise<Located> {
+  const id = decodePart(call.params.id ?? "");
+  const service = await serviceOfQuery(call);
+  const shard = shardOfOperation(id);
+  if (shard === null || shard >= (await shardsOf(call.env, service))) throw unknownOperation();
+  return { id, service, shard: queueObject(call.env, service, shard) };
+}
+
+async function find(call: Call): Promise<Located & { readonly record: OperationRecord }> {
+  const located = await locate(call);
+  const record = await ask("A part of the queue", () => located.shard.operation(located.id));
+  if (record === null) throw unknownOperation();
+  return { ...located, record };
+}
+
+function unknownOperation(): FailoverError {
+  return new FailoverError("NOT_FOUND", "No operation has this id, or it is no longer kept.");
+}
+
+function emptyStream(): ReadableStream<Uint8Array> {
+  return new Response("").body ?? new ReadableStream({ type: "bytes", start: (controller) => controller.close() });
+}
+
+/** Reading someone's bytes leaves a trace. When R2 and the objects are down together the bytes still count for more. */
+async function recordRead(call: Call, service: string, operationId: string): Promise<void> {
+  const actor = actorOf(call);
+  const event = {
+    id: `payload-read:${call.requestId}:${operationId}`,
+    event_type: "OPERATION_PAYLOAD_READ",
+    event_category: "ACTION",
+    severity: "INFO",
+    event_data: { actor: actor.actor, request_id: actor.requestId, operation_id: operationId },
+    created_at: new Date().toISOString(),
+  } as const;
+  await ask("The service's monitor", () => serviceObject(call.env, service).recordEvent(event)).catch(
+    (error: unknown) => {
+      log("warn", "payload_read_not_recorded", {
+        operation_id: operationId,
+        request_id: call.requestId,
+        ...errorFields(error),
+      });
+    },
+  );
+}

@@ -1,0 +1,104 @@
+/** The queue as a whole: its state, and what operators do to all of it. */
+import * as z from "zod";
+import { DEFAULT_SERVICE } from "../shared/env";
+import type { QueueStatusRecord } from "../shared/records";
+import { actorOf, type Call, json, seesDetails } from "./call";
+import { readJson } from "./input";
+import {
+  ACTION_DEADLINE_MS,
+  ask,
+  askOrNull,
+  queueObject,
+  requireService,
+  serviceObject,
+  serviceOfQuery,
+  shardsOf,
+  unwrap,
+} from "./objects";
+import { type AskedShard, shardUsages, sumUsage } from "./shard-usages";
+import { queueRecord } from "./status-summary";
+
+const serviceSchema = z.strictObject({ service: z.string().optional() });
+const redriveSchema = z.strictObject({ service: z.string().optional(), force: z.boolean().default(false) });
+
+/** `GET /health/queue/status`: what the shards say themselves. */
+export async function queueStatus(call: Call): Promise<Response> {
+  const service = await serviceOfQuery(call);
+  const [shards, overview] = await Promise.all([
+    shardUsages(call.env, service),
+    askOrNull("The service's monitor", () => serviceObject(call.env, service).overview()),
+  ]);
+  return json(queueStatusRecord(shards, overview?.paused ?? null, seesDetails(call), Date.now()));
+}
+
+/** `paused` is null when the object that knows it does not answer; counts are those of the shards that do. */
+export function queueStatusRecord(
+  shards: readonly AskedShard[],
+  paused: boolean | null,
+  withShards: boolean,
+  now: number,
+): Omit<QueueStatusRecord, "paused"> & { paused: boolean | null; unreachable_shards: number } {
+  const known = shards.flatMap(({ usage }) => (usage === null ? [] : [usage]));
+  const { completed, cancelled, superseded } = sumUsage(known);
+  return {
+    ...queueRecord(known, now),
+    completed,
+    cancelled,
+    superseded,
+    paused,
+    unreachable_shards: shards.length - known.length,
+    ...(withShards
+      ? {
+          shards: shards.map(({ shard, usage }) =>
+            usage === null ? { shard, reachable: false } : { shard, reachable: true, ...queueRecord([usage], now) },
+          ),
+        }
+      : {}),
+  };
+}
+
+/** `POST /health/queue/redrive` `{service?, force?}`: every dead letter whose key has not changed since, or all of them. */
+export async function redrive(call: Call): Promise<Response> {
+  const body = await readJson(call.request, redriveSchema);
+  const service = await serviceOf(call, body.service);
+  const count = await shardsOf(call.env, service);
+  const results = await Promise.all(
+    Array.from({ length: count }, (_, shard) =>
+      askOrNull(
+        "A part of the queue",
+        () => queueObject(call.env, service, shard).redrive(body.force, actorOf(call)),
+        ACTION_DEADLINE_MS,
+      ),
+    ),
+  );
+  const done = results.filter((result) => result !== null);
+  return json({
+    service_name: service,
+    redriven: done.reduce((sum, { redriven }) => sum + redriven, 0),
+    changed: done.reduce((sum, { changed }) => sum + changed, 0),
+    unreachable_shards: results.length - done.length,
+  });
+}
+
+/** `POST /health/queue/pause`: writes are still queued, none is applied. */
+export function pause(call: Call): Promise<Response> {
+  return setPaused(call, true);
+}
+
+/** `POST /health/queue/resume`. */
+export function resume(call: Call): Promise<Response> {
+  return setPaused(call, false);
+}
+
+async function setPaused(call: Call, wanted: boolean): Promise<Response> {
+  const body = await readJson(call.request, serviceSchema);
+  const service = await serviceOf(call, body.service);
+  const run = () => serviceObject(call.env, service).setPaused(wanted, actorOf(call));
+  const { paused } = unwrap(await ask("The service's monitor", run, ACTION_DEADLINE_MS));
+  return json({ service_name: service, paused });
+}
+
+/** The service that the body names, else the query, else the default one. */
+function serviceOf(call: Call, named: string | undefined): Promise<string> {
+  return requireService(call.env, named ?? call.url.searchParams.get("service") ?? DEFAULT_SERVICE);
+}

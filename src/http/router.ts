@@ -1,0 +1,133 @@
+import { Router } from "itty-router";
+import type { WorkerEnv } from "../shared/env";
+import { type Access, authorize } from "./auth";
+import type { Call, Handler } from "./call";
+import { getConfig, putConfig } from "./config";
+import { events } from "./events";
+import { deleteFaults, getFaults, putFaults } from "./faults";
+import { live, r2Status, ready, service, services, status } from "./health";
+import { errorFields, log } from "./log";
+import { cancelOperation, getOperation, getPayload, listOperations, retryOperation } from "./operations";
+import { problem, problemOf, problemResponse } from "./problem";
+import { pause, queueStatus, redrive, resume } from "./queue";
+import { deleteObject, getObject, putObject, withoutKey } from "./r2";
+import { check, degrade, recover, setMode, testR2 } from "./service-actions";
+
+interface Route {
+  readonly method: "GET" | "PUT" | "POST" | "DELETE";
+  readonly path: string;
+  readonly access: Access;
+  readonly handle: Handler;
+}
+
+const SERVICE = "/health/services/:serviceName";
+const QUEUE = "/health/queue";
+const OPERATION = `${QUEUE}/operations/:id`;
+
+/** Every call that there is. A GET route answers HEAD too. */
+export const ROUTES: readonly Route[] = [
+  { method: "PUT", path: "/r2/:key+", access: "gateway", handle: putObject },
+  { method: "GET", path: "/r2/:key+", access: "gateway_read", handle: getObject },
+  { method: "DELETE", path: "/r2/:key+", access: "gateway", handle: deleteObject },
+  { method: "PUT", path: "/r2", access: "gateway", handle: withoutKey },
+  { method: "GET", path: "/r2", access: "gateway_read", handle: withoutKey },
+  { method: "DELETE", path: "/r2", access: "gateway", handle: withoutKey },
+
+  { method: "GET", path: "/health/live", access: "public", handle: live },
+  { method: "GET", path: "/health/ready", access: "public", handle: ready },
+  { method: "GET", path: "/health/status", access: "public", handle: status },
+  { method: "GET", path: "/health/services", access: "public", handle: services },
+  { method: "GET", path: SERVICE, access: "public", handle: service },
+  { method: "GET", path: "/health/events", access: "public", handle: events },
+  { method: "GET", path: "/health/r2/status", access: "public", handle: r2Status },
+  { method: "POST", path: "/health/r2/test", access: "admin", handle: testR2 },
+  { method: "POST", path: "/health/check", access: "admin", handle: check },
+
+  { method: "PUT", path: `${SERVICE}/mode`, access: "admin", handle: setMode },
+  { method: "POST", path: `${SERVICE}/degrade`, access: "admin", handle: degrade },
+  { method: "POST", path: `${SERVICE}/recover`, access: "admin", handle: recover },
+  { method: "GET", path: `${SERVICE}/faults`, access: "admin", handle: getFaults },
+  { method: "PUT", path: `${SERVICE}/faults`, access: "admin", handle: putFaults },
+  { method: "DELETE", path: `${SERVICE}/faults`, access: "admin", handle: deleteFaults },
+
+  { method: "GET", path: `${QUEUE}/status`, access: "public", handle: queueStatus },
+  { method: "GET", path: `${QUEUE}/operations`, access: "admin", handle: listOperations },
+  { method: "GET", path: OPERATION, access: "gateway", handle: getOperation },
+  { method: "GET", path: `${OPERATION}/payload`, access: "admin", handle: getPayload },
+  { method: "POST", path: `${OPERATION}/retry`, access: "admin", handle: retryOperation },
+  { method: "POST", path: `${OPERATION}/cancel`, access: "admin", handle: cancelOperation },
+  { method: "POST", path: `${QUEUE}/redrive`, access: "admin", handle: redrive },
+  { method: "POST", path: `${QUEUE}/pause`, access: "admin", handle: pause },
+  { method: "POST", path: `${QUEUE}/resume`, access: "admin", handle: resume },
+
+  { method: "GET", path: "/health/config", access: "admin", handle: getConfig },
+  { method: "PUT", path: "/health/config/:service/:key", access: "admin", handle: putConfig },
+];
+
+/** What itty-router reads, and what it adds. It gets this in place of the Request, which it would write on. */
+interface Routed {
+  readonly method: string;
+  readonly url: string;
+  readonly params?: Record<string, string>;
+}
+type Incoming = { readonly request: Request; readonly env: WorkerEnv; readonly requestId: string };
+
+const router = Router<Routed, [Incoming], Response>();
+for (const route of ROUTES) {
+  const register = { GET: router.get, PUT: router.put, POST: router.post, DELETE: router.delete }[route.method];
+  register(route.path, (routed, incoming) => run(route, routed.params ?? {}, incoming));
+}
+for (const path of new Set(ROUTES.map((route) => route.path))) {
+  const methods = ROUTES.filter((route) => route.path === path).map(({ method }) => method);
+  const allow = (methods.includes("GET") ? [...methods, "HEAD"] : methods).join(", ");
+  router.all(path, (_, { requestId }) =>
+    problemResponse(problem("METHOD_NOT_ALLOWED", `This path takes ${allow}.`, { headers: { allow } }), requestId),
+  );
+}
+
+/** Answers one HTTP request. Never throws. */
+export async function handle(request: Request, env: WorkerEnv): Promise<Response> {
+  const requestId = requestIdOf(request.headers.get("x-request-id"));
+  const method = request.method === "HEAD" ? "GET" : request.method;
+  const notFound = () => problemResponse(problem("NOT_FOUND", "There is no such path."), requestId);
+  let response: Response;
+  try {
+    const incoming = { request, env, requestId };
+    const routed: Response | undefined = isMultipart(request.url)
+      ? undefined
+      : await router.fetch({ method, url: request.url }, incoming);
+    response = routed ?? notFound();
+  } catch (error) {
+    response = failed(error, request, requestId);
+  }
+  if (request.method === "HEAD") response = new Response(null, response);
+  response.headers.set("x-request-id", requestId);
+  return response;
+}
+
+async function run(route: Route, params: Record<string, string>, incoming: Incoming): Promise<Response> {
+  const { request, env, requestId } = incoming;
+  const verdict = await authorize(request, env, route.access);
+  if (!verdict.ok) return problemResponse(verdict.problem, requestId);
+  const call: Call = { request, env, url: new URL(request.url), params, principal: verdict.principal, requestId };
+  return route.handle(call);
+}
+
+function failed(error: unknown, request: Request, requestId: string): Response {
+  const found = problemOf(error);
+  if (found.code === "INTERNAL") {
+    log("error", "unexpected_error", { request_id: requestId, method: request.method, ...errorFields(error) });
+  }
+  return problemResponse(found, requestId);
+}
+
+/** Multipart uploads are not offered: a part must never be stored as if it were the object. */
+function isMultipart(url: string): boolean {
+  const { pathname, searchParams } = new URL(url);
+  return pathname.startsWith("/r2/") && ["uploads", "uploadId", "partNumber"].some((name) => searchParams.has(name));
+}
+
+/** A caller's own id is taken when it can stand in a log line. */
+function requestIdOf(given: string | null): string {
+  return given !== null && /^[A-Za-z0-9._-]{8,64}$/.test(given) ? given : crypto.randomUUID();
+}

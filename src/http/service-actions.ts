@@ -1,0 +1,109 @@
+/** What operators do to a service by hand: modes, probes. */
+import * as z from "zod";
+import { adoptSnapshot } from "../bucket/isolate-service";
+import { FailoverError } from "../shared/errors";
+import { OPERATION_CLASSES } from "../shared/protocol";
+import type { ModeChange, ProbeResult } from "../shared/rpc";
+import { actorOf, type Call, json } from "./call";
+import { readJson } from "./input";
+import {
+  ACTION_DEADLINE_MS,
+  ask,
+  knownServices,
+  PROBE_DEADLINE_MS,
+  requireService,
+  serviceObject,
+  serviceOfPath,
+  serviceOfQuery,
+  unwrap,
+} from "./objects";
+
+const THIRTY_DAYS_MS = 30 * 24 * 3_600_000;
+
+const change = {
+  circuits: z.array(z.enum(OPERATION_CLASSES)).min(1).optional(),
+  read_only: z.boolean().optional(),
+  duration_ms: z.int().min(1).max(THIRTY_DAYS_MS).optional(),
+};
+const reason = z.string().trim().min(1).max(500);
+const modeSchema = z.strictObject({
+  mode: z.enum(["auto", "forced_open", "forced_closed", "metrics_only"]),
+  reason,
+  ...change,
+});
+const degradeSchema = z.strictObject({ reason, ...change });
+const recoverSchema = z.strictObject({ reason: reason.default("recovered by hand"), circuits: change.circuits });
+const checkSchema = z.strictObject({ service: z.string().optional() });
+
+/** `PUT /health/services/:serviceName/mode`. */
+export async function setMode(call: Call): Promise<Response> {
+  return changeMode(call, modeChange(await readJson(call.request, modeSchema)));
+}
+
+/** `POST …/degrade`: forced_open. */
+export async function degrade(call: Call): Promise<Response> {
+  return changeMode(call, modeChange({ mode: "forced_open", ...(await readJson(call.request, degradeSchema)) }));
+}
+
+/** `POST …/recover`: back to auto, and writable. */
+export async function recover(call: Call): Promise<Response> {
+  const body = await readJson(call.request, recoverSchema);
+  return changeMode(call, modeChange({ mode: "auto", read_only: false, ...body }));
+}
+
+function modeChange(body: z.output<typeof modeSchema>): ModeChange {
+  return {
+    mode: body.mode,
+    reason: body.reason,
+    ...(body.circuits === undefined ? {} : { circuits: body.circuits }),
+    ...(body.read_only === undefined ? {} : { readOnly: body.read_only }),
+    ...(body.duration_ms === undefined ? {} : { durationMs: body.duration_ms }),
+  };
+}
+
+async function changeMode(call: Call, wanted: ModeChange): Promise<Response> {
+  const name = await serviceOfPath(call);
+  const run = () => serviceObject(call.env, name).setMode(wanted, actorOf(call));
+  const { record, snapshot } = unwrap(await ask("The service's monitor", run, ACTION_DEADLINE_MS));
+  adoptSnapshot(snapshot);
+  return json(record);
+}
+
+/** `POST /health/check`: probes one service, or all, now. Null: its object did not answer. */
+export async function check(call: Call): Promise<Response> {
+  const { service } = await readJson(call.request, checkSchema);
+  const names = service === undefined ? await knownServices(call.env) : [await requireService(call.env, service)];
+  const metrics = await Promise.all(
+    names.map(async (name) => {
+      const probed = await probe(call, name).catch((error: unknown) => {
+        if (service !== undefined) throw error;
+        return null;
+      });
+      return [name, probed === null ? null : probed.metrics] as const;
+    }),
+  );
+  return json({ services: Object.fromEntries(metrics) });
+}
+
+/** `POST /health/r2/test`: one write, read and delete of a canary, with timings. */
+export async function testR2(call: Call): Promise<Response> {
+  const name = await serviceOfQuery(call);
+  const { result } = await probe(call, name);
+  if (result === null) throw new FailoverError("INVALID_REQUEST", `${name} has no bucket that could be tested.`);
+  return json(testRecord(result));
+}
+
+function testRecord({ write, read, remove, clockOffsetMs }: ProbeResult): Record<string, unknown> {
+  return {
+    success: write.ok && read.ok && remove.ok,
+    write,
+    read,
+    delete: remove,
+    total_ms: write.ms + read.ms + (remove.ms ?? 0),
+    clock_offset_ms: clockOffsetMs,
+  };
+}
+
+function probe(call: Call, name: string) {
+  return ask("The service's monitor", () => serviceObject(call.env, name).probe(), PROBE_DEADLINE_MS);
+}

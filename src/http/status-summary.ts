@@ -1,0 +1,111 @@
+/** The state of the whole out of the states of the services. Pure. */
+import { DEFAULT_SERVICE } from "../shared/env";
+import type { ShardUsage } from "../shared/protocol";
+import type { QueueRecord, ServiceStatus, SystemStatusRecord } from "../shared/records";
+import type { ServiceOverview } from "../shared/rpc";
+
+/** What could be learned about one service. `overview` is null when its object did not answer. */
+export interface ServiceView {
+  readonly service: string;
+  readonly overview: ServiceOverview | null;
+  /** Null when the queue did not answer either. */
+  readonly usage: ShardUsage | null;
+}
+
+/** A service whose object is silent goes on by what its isolates know (fail static): degraded, not offline. */
+export function statusOf(view: ServiceView): ServiceStatus {
+  return view.overview?.record.status ?? "DEGRADED";
+}
+
+export function queueRecord(usages: readonly ShardUsage[], now: number): QueueRecord {
+  const sum = (field: "pending" | "processing" | "failed" | "bytes") =>
+    usages.reduce((total, usage) => total + usage[field], 0);
+  const times = usages.flatMap(({ oldestAt }) => (oldestAt === null ? [] : [oldestAt]));
+  const pending = sum("pending");
+  const processing = sum("processing");
+  return {
+    total_size: pending + processing,
+    pending,
+    processing,
+    failed: sum("failed"),
+    bytes: sum("bytes"),
+    oldest_age_ms: times.length === 0 ? null : Math.max(0, now - Math.min(...times)),
+    // Nothing waits: that is known. How fast a backlog shrinks or grows is not, from one look at it.
+    drained_in_ms: pending + processing === 0 ? 0 : null,
+    full_in_ms: null,
+  };
+}
+
+/** The worst service's status; OFFLINE only if the default service is. */
+export function overallStatus(views: readonly ServiceView[]): ServiceStatus {
+  const statuses = views.map((view) => {
+    const status = statusOf(view);
+    return status === "OFFLINE" && view.service !== DEFAULT_SERVICE ? "DEGRADED" : status;
+  });
+  const fromWorst: readonly ServiceStatus[] = ["OFFLINE", "DEGRADED", "RECOVERING"];
+  return fromWorst.find((status) => statuses.includes(status)) ?? "HEALTHY";
+}
+
+export function systemStatus(views: readonly ServiceView[], now: number): SystemStatusRecord {
+  const overall = overallStatus(views);
+  const statuses = views.map(statusOf);
+  const checks = views.flatMap(({ overview }) => (overview?.lastCheck == null ? [] : [overview.lastCheck]));
+  const count = (...wanted: ServiceStatus[]) => statuses.filter((status) => wanted.includes(status)).length;
+  return {
+    overall_status: overall,
+    message: message(overall, views),
+    degraded: overall !== "HEALTHY",
+    read_only: views.some(
+      ({ service, overview }) => service === DEFAULT_SERVICE && overview?.record.read_only === true,
+    ),
+    timestamp: new Date(now).toISOString(),
+    last_check: checks.length === 0 ? null : new Date(Math.max(...checks)).toISOString(),
+    total_services: views.length,
+    healthy_services: count("HEALTHY"),
+    degraded_services: count("DEGRADED", "RECOVERING"),
+    offline_services: count("OFFLINE"),
+    services: views.map((view) => ({ service_name: view.service, status: statusOf(view) })),
+    queue: queueRecord(
+      views.flatMap(({ usage }) => (usage === null ? [] : [usage])),
+      now,
+    ),
+  };
+}
+
+function message(overall: ServiceStatus, views: readonly ServiceView[]): string {
+  const silent = views.filter(({ overview }) => overview === null).map(({ service }) => service);
+  if (silent.length > 0) return `The state of ${silent.join(", ")} is unknown: its monitor does not answer.`;
+  const affected = views.filter((view) => statusOf(view) !== "HEALTHY").map(({ service }) => service);
+  switch (overall) {
+    case "HEALTHY":
+      return "All services work normally.";
+    case "RECOVERING":
+      return `${affected.join(", ")} works again; queued writes are being applied.`;
+    case "DEGRADED":
+      return `${affected.join(", ")} works in part; what cannot be done now is queued or refused.`;
+    case "OFFLINE":
+      return `${DEFAULT_SERVICE} is offline; writes are queued, and queued writes can be read.`;
+  }
+}
+
+const HEALTH_WORDS: Readonly<Record<ServiceStatus, "pass" | "warn" | "fail">> = {
+  HEALTHY: "pass",
+  RECOVERING: "warn",
+  DEGRADED: "warn",
+  OFFLINE: "fail",
+};
+
+/** The same as `application/health+json` (draft-inadarei-api-health-check-06). */
+export function healthJson(record: SystemStatusRecord): Record<string, unknown> {
+  const time = record.timestamp;
+  const services = record.services.map(({ service_name, status }) => [
+    `${service_name}:status`,
+    [{ componentType: "datastore", observedValue: status, status: HEALTH_WORDS[status], time }],
+  ]);
+  const size = { componentType: "component", observedValue: record.queue.total_size, observedUnit: "operations", time };
+  return {
+    status: HEALTH_WORDS[record.overall_status],
+    description: record.message,
+    checks: { ...Object.fromEntries(services), "queue:size": [size] },
+  };
+}
