@@ -1,7 +1,7 @@
-import { acquire, type Circuit, createCircuit, type Permit, record } from "../../../src/circuit/circuit";
+import { acquire, type Circuit, createCircuit, type Permit, record, view } from "../../../src/circuit/circuit";
 import { type CircuitSettings, circuitSettings } from "../../../src/circuit/settings";
 import { DEFAULT_CONFIG } from "../../../src/shared/config";
-import type { Outcome } from "../../../src/shared/protocol";
+import type { Outcome, Snapshot } from "../../../src/shared/protocol";
 
 /** 2025-02-06 08:14 UTC, on a bucket's edge of every window used here. */
 export const T0 = 1_738_829_640_000;
@@ -45,4 +45,24 @@ export function openedCircuit(changes: Partial<CircuitSettings> = {}): Circuit {
   const circuit = isolateCircuit(changes);
   calls(circuit, "f".repeat(circuit.settings.threshold), T0);
   return circuit;
+}
+
+/** A snapshot of a healthy service, as one isolate alone gets it. */
+export function snapshotOf(changes: Partial<Snapshot> = {}): Snapshot {
+  return {
+    service: "R2_STORAGE",
+    storageId: "storage",
+    version: 1,
+    issuedAt: T0,
+    leaseMs: 5_000,
+    reportAfterOutcomes: 1_000,
+    circuits: { read: view(isolateCircuit(), T0), write: view(isolateCircuit(), T0) },
+    readOnly: false,
+    shardCount: 8,
+    shards: [],
+    config: DEFAULT_CONFIG,
+    faults: [],
+    clockOffsetMs: 0,
+    ...changes,
+  };
 }
