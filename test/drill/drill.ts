@@ -15,7 +15,7 @@ import { parseArgs } from "node:util";
 import { readBucket } from "./bucket.ts";
 import { Client, type Status } from "./client.ts";
 import { LARGE_KEY, readCorpus } from "./corpus.ts";
-import { countFaults, type Finding } from "./oracle.ts";
+import { countFaults } from "./oracle.ts";
 import { seededRandom } from "./random.ts";
 import { firstUploads, mixedWrites, plainWrites, Uploads } from "./scripts.ts";
 import { type System, startSystem } from "./system.ts";
@@ -199,7 +199,11 @@ writes          ${stored} stored, ${queued} queued, ${refused} refused, ${unansw
 `);
 }
 
-function tellVerdict(findings: readonly Finding[]): void {
+function tellVerdict(): void {
+  // A key can be found wrong at several stages: it counts once.
+  const findings = [
+    ...new Map(workload.findings.map((finding) => [`${finding.fault} ${finding.key}`, finding])).values(),
+  ];
   for (const { key, fault, detail } of findings.slice(0, 20)) console.log(`${fault}: ${key}: ${detail}`);
   const { lost, wrong, resurrected, unexplained } = countFaults(findings);
   console.log(`also: unexplained ${unexplained}, failed checks ${failures.length}`);
@@ -215,6 +219,6 @@ check(workload.refusals.length === 0, `writes were refused: ${workload.refusals.
 const isolateCalls = ["isolates read", "isolates write"].map((name) => watch.callsWhileOpen().get(name) ?? 0);
 check(Math.max(...isolateCalls) <= IN_FLIGHT, `isolates called R2 ${isolateCalls.join(" + ")} times while it was open`);
 tellTimeline();
-tellVerdict(workload.findings);
+tellVerdict();
 if (flags.keep) console.log(`kept: ${directory}`);
 process.exit(failures.length === 0 && workload.findings.length === 0 ? 0 : 1);

@@ -1,5 +1,6 @@
 /** Sends writes, reads everything back, and keeps the oracle's books meanwhile. */
 import { type Client, md5, storedValue, type WriteAnswer } from "./client.ts";
+import { eachConcurrently } from "./concurrently.ts";
 import { acknowledged, type Finding, judge, type KeyHistory, UNWRITTEN, unanswered, type Value } from "./oracle.ts";
 import type { Script, Step } from "./scripts.ts";
 
@@ -91,12 +92,4 @@ export class Workload {
 function putValue({ upload }: Extract<Step, { op: "put" }>): Value {
   const { body, contentType, customMetadata } = upload;
   return storedValue(body, { etag: md5(body), contentType, customMetadata });
-}
-
-async function eachConcurrently<T>(items: readonly T[], limit: number, act: (item: T) => Promise<void>): Promise<void> {
-  const rest = items.values();
-  const worker = async (): Promise<void> => {
-    for (const item of rest) await act(item);
-  };
-  await Promise.all(Array.from({ length: limit }, worker));
 }
