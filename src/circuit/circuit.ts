@@ -171,6 +171,7 @@ export function trip(circuit: Circuit, now: number, random: () => number): void 
  * is well. A circuit that is not forced stays as it is under `auto`.
  */
 export function force(circuit: Circuit, mode: ServiceMode, now: number): void {
+  settle(circuit, now);
   const state = FORCED_STATES[mode];
   if (state === null) {
     const isForced = circuit.state !== "CLOSED" && circuit.state !== "OPEN" && circuit.state !== "HALF_OPEN";
@@ -189,6 +190,7 @@ const FORCED_STATES: Readonly<Record<ServiceMode, CircuitState | null>> = {
 
 /** Closes an isolate's own circuit because the service-wide one, which knows more, has closed. That one's ramp applies. */
 export function closeFromOutside(circuit: Circuit, now: number): void {
+  settle(circuit, now);
   if (circuit.state === "OPEN" || circuit.state === "HALF_OPEN") close(circuit, now, null);
 }
 

@@ -90,3 +90,10 @@ test.each([
   force(circuit, "auto", now);
   expect(stateAt(circuit, now)).toBe(state);
 });
+
+test("a mode set on a half-open circuit has a generation of its own, though nobody had looked since it was open", () => {
+  const shown = view(openedCircuit(), T0 + 1_000);
+  const circuit = openedCircuit();
+  force(circuit, "forced_open", T0 + 1_000);
+  expect(circuit.generation).toBeGreaterThan(shown.generation);
+});
