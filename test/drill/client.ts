@@ -33,8 +33,13 @@ export type CallCounts = Readonly<Record<string, Readonly<Record<string, number>
 export interface Status {
   readonly circuits: { readonly read: CircuitStatus; readonly write: CircuitStatus };
   readonly queued: number;
-  readonly deadLetters: number;
   readonly callsWhileOpen: CallCounts;
+}
+
+interface QueueCounts {
+  readonly total_size: number;
+  readonly failed: number;
+  readonly unreachable_shards: number;
 }
 
 export class Client {
@@ -97,19 +102,23 @@ export class Client {
     await this.#admin(`/health/services/${SERVICE}/faults`, "DELETE");
   }
 
-  /** The service's circuits and the queue. Throws when the server does not answer. */
+  /**
+   * The service's circuits and queue, as its own object sees them. Throws when the server does not answer. It touches
+   * no queue object, so that a shard which forgot to wake up is not woken by being looked at.
+   */
   async status(): Promise<Status> {
     const service = (await this.#admin(`/health/services/${SERVICE}`, "GET")) as {
       circuits: Status["circuits"];
-      bucket_calls_while_open?: CallCounts;
+      queue: { total_size: number };
+      bucket_calls_while_open: CallCounts;
     };
-    const queue = (await this.#admin("/health/queue/status", "GET")) as { total_size: number; failed: number };
-    return {
-      circuits: service.circuits,
-      queued: queue.total_size,
-      deadLetters: queue.failed,
-      callsWhileOpen: service.bucket_calls_while_open ?? {},
-    };
+    const { circuits, queue, bucket_calls_while_open } = service;
+    return { circuits, queued: queue.total_size, callsWhileOpen: bucket_calls_while_open };
+  }
+
+  /** What every shard of the queue says itself. */
+  async queue(): Promise<QueueCounts> {
+    return (await this.#admin("/health/queue/status", "GET")) as QueueCounts;
   }
 
   async #write(key: string, init: RequestInit): Promise<WriteAnswer> {
