@@ -22,6 +22,8 @@ export interface Refusal {
   readonly code: FailoverErrorCode;
   readonly message: string;
   readonly retryAfter?: number;
+  /** Set when this is R2's own refusal of the caller's input: `message` is then R2's, to be thrown as R2 throws it. */
+  readonly r2Code?: number;
 }
 export type Answer<T> = ({ readonly ok: true } & T) | Refusal;
 

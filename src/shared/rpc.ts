@@ -21,7 +21,15 @@ import type {
   ShardUsage,
   Snapshot,
 } from "./protocol";
-import type { Actor, ConfigRecord, EventRecord, HealthMetrics, OperationRecord, ServiceMode, ServiceRecord } from "./records";
+import type {
+  Actor,
+  ConfigRecord,
+  EventRecord,
+  HealthMetrics,
+  OperationRecord,
+  ServiceMode,
+  ServiceRecord,
+} from "./records";
 
 export interface ModeChange {
   readonly mode: ServiceMode;
@@ -50,7 +58,9 @@ export interface ServiceOverview {
   /** Calls that met R2 (or its injector) since the object was created, by who made them. */
   readonly bucketCalls: Readonly<Record<"isolates" | "drain" | "probes", Readonly<Record<OperationClass, number>>>>;
   /** The same, counted only while the class's circuit was open. */
-  readonly bucketCallsWhileOpen: Readonly<Record<"isolates" | "drain" | "probes", Readonly<Record<OperationClass, number>>>>;
+  readonly bucketCallsWhileOpen: Readonly<
+    Record<"isolates" | "drain" | "probes", Readonly<Record<OperationClass, number>>>
+  >;
 }
 
 export interface ServiceRpc {
@@ -60,7 +70,10 @@ export interface ServiceRpc {
   /** Runs a probe now and counts it. `result` null: a service without a bucket has no probe. */
   probe(): Promise<{ result: ProbeResult | null; metrics: HealthMetrics }>;
   setMode(change: ModeChange, by: Actor): Promise<Answer<{ record: ServiceRecord; snapshot: Snapshot }>>;
-  setFaults(faults: readonly FaultRule[], by: Actor): Promise<Answer<{ faults: readonly FaultRule[]; snapshot: Snapshot }>>;
+  setFaults(
+    faults: readonly FaultRule[],
+    by: Actor,
+  ): Promise<Answer<{ faults: readonly FaultRule[]; snapshot: Snapshot }>>;
   faults(): Promise<readonly FaultRule[]>;
   setPaused(paused: boolean, by: Actor): Promise<Answer<{ paused: boolean }>>;
   events(since: number, limit: number): Promise<{ storageId: string; events: EventRecord[] }>;

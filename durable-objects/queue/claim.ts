@@ -1,0 +1,97 @@
+/** Chooses what is applied next. Synchronous: an operation is claimed, parked or put off in one commit. */
+import type { Claim } from "./apply";
+import type { OperationRow } from "./operation-row";
+import { end, settleKey } from "./order";
+import { FENCE_MARGIN_MS, writeDeadlineMs } from "./r2-calls";
+import { blockedUntil, isChargeable, isExhausted, ownCallUntil } from "./schedule";
+import type { Shard } from "./shard";
+
+/** How long a delete waits for its busy notice to be confirmed before it is looked at again. */
+const UNCONFIRMED_MS = 1_000;
+/** Dead letters have a bound of their own; over it an operation stays pending and is tried this seldom. */
+const NO_DEAD_LETTER_ROOM_MS = 300_000;
+
+/** Claims up to `limit` of the ready operations in order of their score. */
+export function claimReady(shard: Shard, limit: number): Claim[] {
+  const claims: Claim[] = [];
+  for (const row of shard.store.ready(limit)) {
+    const claim = claimOne(shard, row, Date.now());
+    if (claim !== null) claims.push(claim);
+  }
+  return claims;
+}
+
+function claimOne(shard: Shard, row: OperationRow, now: number): Claim | null {
+  const { store, calls, link } = shard;
+  if (isChargeable(row, link.evidenceAt)) {
+    store.charge(row.id);
+    if (isExhausted(row.retry_count + 1, maxRetries(shard, row))) {
+      park(shard, row, row.error_message ?? "R2 refuses this write while it takes others.", now);
+      return null;
+    }
+  }
+  const outstanding = calls.of(row.key);
+  const putOff = Math.max(
+    row.not_before,
+    blockedUntil(outstanding, row.operation_id, now),
+    row.operation_type === "DELETE" ? deleteAllowedAt(shard, row, now) : 0,
+  );
+  if (putOff > now) {
+    store.schedule(row.id, putOff);
+    return null;
+  }
+  const lease = crypto.randomUUID();
+  const own = ownCallUntil(outstanding, row.operation_id, now);
+  const verifies =
+    outstanding.some((call) => call.kind === "direct") || calls.ledger(row.key, 0).unknownPuts.length > 0;
+  store.claim(row, lease, now, row.operation_type === "UPLOAD");
+  calls.open({
+    call_id: lease,
+    key: row.key,
+    kind: "drain",
+    operation_id: row.operation_id,
+    until: now + writeDeadlineMs(shard, row.size) + FENCE_MARGIN_MS,
+  });
+  return { row, lease, looksFirst: row.first_call_at !== null, ownCallUntil: own, verifies };
+}
+
+/**
+ * A delete may be applied only when every isolate asks before it writes: when the leases from before the busy notice
+ * have run out, and the calls that were made under them.
+ */
+function deleteAllowedAt(shard: Shard, row: OperationRow, now: number): number {
+  const from = shard.link.writersAskFrom(row.needs_epoch);
+  return from === null ? now + UNCONFIRMED_MS : from + writeDeadlineMs(shard, 0) + FENCE_MARGIN_MS;
+}
+
+export function maxRetries(shard: Shard, row: OperationRow): number {
+  return row.max_retries ?? shard.link.config.service.max_retries;
+}
+
+/** Makes a dead letter, or leaves the operation pending when there is no room for one. A successor ends it instead. */
+export function park(shard: Shard, row: OperationRow, error: string, now: number): void {
+  const { store, link, meta } = shard;
+  const hasSuccessor = store.liveOf(row.key).some((other) => other.id > row.id);
+  if (hasSuccessor) {
+    end(shard, row, "SUPERSEDED", now);
+  } else if (store.deadLetters >= deadLetterShare(shard)) {
+    store.release(row, now + NO_DEAD_LETTER_ROOM_MS, now);
+  } else {
+    store.park(row, error, now);
+    link.usageChanged();
+    meta.addEvent({
+      id: `dead-letter:${row.operation_id}:${row.updated_at}`,
+      event_type: "OPERATION_DEAD_LETTERED",
+      event_category: "QUEUE",
+      severity: "ERROR",
+      event_data: { operation_id: row.operation_id, key: row.key, error },
+      created_at: new Date(now).toISOString(),
+    });
+  }
+  settleKey(shard, row.key, now);
+}
+
+function deadLetterShare(shard: Shard): number {
+  const { max_dead_letters } = shard.link.config.queue;
+  return Math.ceil(max_dead_letters / (shard.link.terms?.shardCount ?? 1));
+}

@@ -1,0 +1,167 @@
+/**
+ * Takes a write in: receive, decide, accept, announce.
+ *
+ * Nothing is acknowledged before its operation and its chunks are committed, together, in `accept`. Dying before that
+ * leaves at most a receipt, which the next incarnation gives up. Dying after it leaves a queued operation whose caller
+ * was not told: the same id, sent again, is answered with it.
+ */
+import { fingerprintOf } from "../../src/bucket/ledger";
+import { hashKey } from "../../src/shared/keys";
+import type { EnqueueReply, EnqueueRequest, Refusal } from "../../src/shared/protocol";
+import { fits, roomProblem, wantedQuota } from "./capacity";
+import { decideCondition } from "./condition";
+import { digestPayload } from "./digests";
+import { type SealedMetadata, sealMetadata } from "./metadata";
+import { type OperationRow, storedOf } from "./operation-row";
+import { accept, quarantine } from "./order";
+import type { Payload } from "./payload";
+import { NoRoomError, type Received, receive } from "./receive";
+import { badDigest, beingReceived, idReused, ssecNeedsEncryption, wrongSize } from "./refusals";
+import { requestProblem } from "./request-problem";
+import { score } from "./schedule";
+import type { Shard } from "./shard";
+
+export async function enqueue(shard: Shard, request: EnqueueRequest, body: Payload | null): Promise<EnqueueReply> {
+  const { store, payloads, cipher, link } = shard;
+  const problem = requestProblem(request, body);
+  if (problem !== null) return refuse(shard, request, problem);
+  const known = store.byOperationId(request.operationId);
+  if (known !== null) return repeat(shard, request, body, known);
+  if (payloads.isReceiving(request.operationId)) return refuse(shard, request, beingReceived());
+  if (request.metadata?.ssecKey && !cipher.encrypts) return refuse(shard, request, ssecNeedsEncryption());
+
+  const expected = body instanceof Uint8Array ? body.byteLength : (request.size ?? 0);
+  if (!fits(shard, 1, expected)) {
+    link.widen(hashKey(request.key));
+    shard.changed();
+    await shard.steps.at("enqueue.reserve", link.reserve(wantedQuota(shard, 1, expected)));
+    if (!fits(shard, 1, expected)) return refuse(shard, request, roomProblem(shard, expected));
+  }
+
+  let received: Received | null = null;
+  const sealed = await shard.steps.at(
+    "enqueue.seal",
+    sealMetadata(shard.cipher, request.metadata, request.operationId),
+  );
+  try {
+    if (body !== null) {
+      received = await receive(shard, request.operationId, request.key, request.metadata, body, (bytes) => {
+        // The bound was looked at for what was announced; a body of unknown length is looked at as it grows.
+        if (!fits(shard, 0, bytes)) throw new NoRoomError();
+      });
+    }
+  } catch (error) {
+    if (!(error instanceof NoRoomError)) throw error;
+    return refuse(shard, request, roomProblem(shard, 0));
+  }
+  const unfit = received === null ? null : receivedProblem(request, received);
+  if (unfit !== null) return refuse(shard, request, unfit, received);
+
+  let fenceAt: number | null = null;
+  if (request.condition !== null) {
+    const decision = await decideCondition(shard, request, request.condition, fingerprint(request, received));
+    if (decision.verdict === "refused") return refuse(shard, request, decision.refusal, received);
+    if (decision.verdict === "failed") {
+      giveUp(shard, request, received);
+      return { ok: true, verdict: "condition_failed" };
+    }
+    fenceAt = decision.fenceAt;
+  }
+
+  // From here to the end of `accept` nothing awaits: the operation, its chunks and its place commit together.
+  const raced = store.byOperationId(request.operationId);
+  if (raced !== null) return answer(shard, request, raced, fingerprint(request, received));
+  const row = commit(shard, request, received, sealed, fenceAt);
+  shard.changed();
+  await shard.steps.at("enqueue.confirm", link.confirm());
+  return { ok: true, verdict: "queued", stored: storedOf(row), shard: link.view };
+}
+
+function commit(
+  shard: Shard,
+  request: EnqueueRequest,
+  received: Received | null,
+  sealed: SealedMetadata,
+  fenceAt: number | null,
+): OperationRow {
+  const { payloads, calls } = shard;
+  const now = Date.now();
+  if (received?.inline && received.size > 0) payloads.write(request.operationId, 0, received.inline);
+  else payloads.closeReceipt(request.operationId);
+  if (request.ticket !== null) calls.close(request.ticket);
+  return accept(
+    shard,
+    {
+      operationId: request.operationId,
+      type: request.kind === "put" ? "UPLOAD" : "DELETE",
+      payload: sealed.text,
+      priority: request.priority,
+      maxRetries: request.maxRetries,
+      userId: request.userId,
+      fileId: request.fileId,
+      key: request.key,
+      keyId: sealed.keyId,
+      now,
+      score: score(now, request.priority),
+      // R2 rounds down to whole milliseconds: what it got in this one came before.
+      fenceAt: fenceAt ?? now + 1,
+      firstCallAt: request.directCall === null ? null : now - request.directCall.startedMsAgo,
+      needsEpoch: 0,
+      size: received?.size ?? 0,
+      etag: received?.checksums.md5 ?? "",
+      checksums: JSON.stringify(received?.checksums ?? {}),
+      fingerprint: fingerprint(request, received),
+    },
+    request.directCall,
+  );
+}
+
+function fingerprint(request: EnqueueRequest, received: { size: number; checksums: { md5: string } } | null) {
+  if (request.kind === "delete" || received === null) return null;
+  return fingerprintOf({ ...request.metadata, etag: received.checksums.md5, size: received.size });
+}
+
+/** The same id again: the same answer, if it is the same write. */
+async function repeat(
+  shard: Shard,
+  request: EnqueueRequest,
+  body: Payload | null,
+  known: OperationRow,
+): Promise<EnqueueReply> {
+  if (body === null) return answer(shard, request, known, null);
+  const { size, md5 } = await shard.steps.at("enqueue.digest", digestPayload(body));
+  return answer(shard, request, known, fingerprint(request, { size, checksums: { md5 } }));
+}
+
+function answer(shard: Shard, request: EnqueueRequest, known: OperationRow, print: string | null): EnqueueReply {
+  const type = request.kind === "put" ? "UPLOAD" : "DELETE";
+  if (known.key !== request.key || known.operation_type !== type || known.fingerprint !== print) {
+    return refuse(shard, request, idReused());
+  }
+  return { ok: true, verdict: "queued", stored: storedOf(known), shard: shard.link.view };
+}
+
+/** Refuses a write. What was received is given up; a call that may yet land keeps its key quarantined all the same. */
+function refuse(shard: Shard, request: EnqueueRequest, why: Refusal, received: Received | null = null): Refusal {
+  giveUp(shard, request, received);
+  if (request.directCall !== null) {
+    quarantine(shard, request.key, fingerprint(request, received), request.directCall, Date.now());
+    shard.changed();
+  }
+  return why;
+}
+
+function giveUp(shard: Shard, request: EnqueueRequest, received: Received | null): void {
+  if (received === null || received.inline !== null) return;
+  shard.payloads.closeReceipt(request.operationId);
+  shard.payloads.free(request.operationId, received.size);
+}
+
+function receivedProblem(request: EnqueueRequest, received: Received): Refusal | null {
+  if (request.size !== null && request.size !== received.size) return wrongSize(request.size, received.size);
+  const given = request.metadata?.checksum;
+  const computed = given ? received.checksums[given.algorithm] : undefined;
+  return given && computed !== undefined && computed !== given.hex
+    ? badDigest(given.algorithm, given.hex, computed)
+    : null;
+}

@@ -1,0 +1,39 @@
+/** What a shard does beside draining: calls that have run out, retention, payloads to free, messages, calm. */
+import { hashKey } from "../../src/shared/keys";
+import { MAX_LISTED_KEYS } from "./busy-epoch";
+import { settleKey } from "./order";
+import type { Shard } from "./shard";
+
+const DAY_MS = 86_400_000;
+const SWEEP_LIMIT = 500;
+
+export function retentionMs(shard: Shard): number {
+  return shard.link.config.queue.retention_days * DAY_MS;
+}
+
+/** Nothing is held, received, or feared: the shard may be called calm. */
+export function isEmpty(shard: Shard): boolean {
+  return shard.store.live === 0 && shard.calls.blocking === 0 && shard.payloads.receiving.operations === 0;
+}
+
+export function housekeep(shard: Shard, now: number): void {
+  const { store, calls, payloads, pins } = shard;
+  for (const key of calls.expire(now)) settleKey(shard, key, now);
+  store.sweepFinal(now - retentionMs(shard), SWEEP_LIMIT);
+  payloads.freeSlice((id) => pins.isPinned(id));
+  narrowBusy(shard);
+}
+
+/** Tells the ServiceDO what it does not know yet. Never throws: what is not told now is told later. */
+export async function sendMessages(shard: Shard, now: number): Promise<void> {
+  await shard.link.flush(now);
+  if (isEmpty(shard)) await shard.link.becomeCalm();
+}
+
+/** A shard that was busy as a whole, and now holds a few parked operations, slows only their keys. */
+function narrowBusy(shard: Shard): void {
+  const { store, calls, link } = shard;
+  if (!link.isBusy || store.held.operations > 0 || shard.payloads.receiving.operations > 0) return;
+  const keys = new Set([...store.liveKeys(MAX_LISTED_KEYS + 1), ...calls.keys(MAX_LISTED_KEYS + 1)]);
+  link.narrow(keys.size > MAX_LISTED_KEYS ? null : [...keys].map(hashKey));
+}

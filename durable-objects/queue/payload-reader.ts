@@ -1,0 +1,75 @@
+/** Gives a stored payload out again: whole and in memory when small, else as a stream. */
+import { FailoverError } from "../../src/shared/errors";
+import type { OperationRow } from "./operation-row";
+import { CHUNK_BYTES } from "./payload-store";
+import type { Shard } from "./shard";
+
+/** The bytes of a payload of at most one chunk. */
+export async function smallPayload(shard: Shard, row: OperationRow): Promise<Uint8Array> {
+  return row.size === 0 ? new Uint8Array() : chunk(shard, row, 0);
+}
+
+/** What R2 is given: bytes, or a stream of known length. */
+export async function payloadValue(shard: Shard, row: OperationRow): Promise<Uint8Array | ReadableStream<Uint8Array>> {
+  if (row.size <= CHUNK_BYTES) return smallPayload(shard, row);
+  const { readable, writable } = new FixedLengthStream(row.size);
+  // A broken payload breaks the stream, so that R2 refuses the put; the put's own error is the one that counts.
+  payloadStream(shard, row, 0, row.size)
+    .pipeTo(writable)
+    .catch(() => undefined);
+  return readable;
+}
+
+/**
+ * Bytes `[offset, offset + length)`. The payload is pinned until the stream ends; a row that is missing or altered
+ * breaks the stream, it never ends it early.
+ */
+export function payloadStream(
+  shard: Shard,
+  row: OperationRow,
+  offset: number,
+  length: number,
+): ReadableStream<Uint8Array> {
+  const release = shard.pins.pin(row.operation_id);
+  const end = offset + length;
+  let at = offset;
+  const finish = () => {
+    release();
+    shard.changed();
+  };
+  return new ReadableStream({
+    type: "bytes",
+    async pull(controller) {
+      if (at >= end) {
+        finish();
+        controller.close();
+        // A reader that brought its own buffer waits for an answer to it.
+        (controller as ReadableByteStreamController).byobRequest?.respond(0);
+        return;
+      }
+      try {
+        const n = Math.floor(at / CHUNK_BYTES);
+        const bytes = await chunk(shard, row, n);
+        const from = at - n * CHUNK_BYTES;
+        const piece = bytes.slice(from, Math.min(bytes.byteLength, end - n * CHUNK_BYTES));
+        if (piece.byteLength === 0) throw lost(row);
+        at += piece.byteLength;
+        controller.enqueue(piece);
+      } catch (error) {
+        finish();
+        throw error;
+      }
+    },
+    cancel: finish,
+  });
+}
+
+async function chunk(shard: Shard, row: OperationRow, n: number): Promise<Uint8Array> {
+  const sealed = shard.payloads.read(row.operation_id, n);
+  if (sealed === null) throw lost(row);
+  return shard.cipher.open(sealed, row.key_id, row.operation_id, n);
+}
+
+function lost(row: OperationRow): FailoverError {
+  return new FailoverError("SERVICE_UNAVAILABLE", `The payload of ${row.operation_id} is not whole.`);
+}

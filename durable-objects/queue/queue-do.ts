@@ -1,0 +1,274 @@
+import { DurableObject } from "cloudflare:workers";
+import initial from "../../migrations/queue/0001_initial.sql";
+import { injectFaults } from "../../src/bucket/fault-injector";
+import { type FailoverEnv, namespace, rawBucket } from "../../src/shared/env";
+import { hashKey } from "../../src/shared/keys";
+import type {
+  Answer,
+  AskReply,
+  AskRequest,
+  DirectCall,
+  DrainTerms,
+  EnqueueReply,
+  EnqueueRequest,
+  PeekReply,
+  PendingOperation,
+  ShardUsage,
+} from "../../src/shared/protocol";
+import type { Actor, OperationRecord } from "../../src/shared/records";
+import type { OperationFilter, QueueRpc, ServiceRpc } from "../../src/shared/rpc";
+import { migrate } from "../shared/migrate";
+import { ask } from "./ask";
+import * as byHand from "./by-hand";
+import { CallStore } from "./call-store";
+import { maxRetries } from "./claim";
+import { Drain } from "./drain";
+import { enqueue } from "./enqueue";
+import { isEmpty, retentionMs } from "./housekeeping";
+import { MetaStore } from "./meta-store";
+import { openMetadata } from "./metadata";
+import { type OperationRow, recordOf, storedOf } from "./operation-row";
+import { logicalState, quarantine, settleKey } from "./order";
+import type { Payload } from "./payload";
+import { PayloadCipher } from "./payload-cipher";
+import { payloadStream, smallPayload } from "./payload-reader";
+import { CHUNK_BYTES, PayloadStore } from "./payload-store";
+import { Pins } from "./pins";
+import { QueueStore } from "./queue-store";
+import { nextAlarm } from "./schedule";
+import { ServiceLink } from "./service-link";
+import { clockOffset, type Shard } from "./shard";
+import { PLAIN_STEPS, type Steps } from "./steps";
+
+/** After an alarm that broke: not at once, or a bug would spin. */
+const BROKEN_ALARM_MS = 1_000;
+
+/**
+ * One shard of a service's queue: the writes that R2 could not take, in order per key, until R2 has them.
+ *
+ * The class is a shell: it opens the stores, routes calls to the parts (enqueue, ask, drain, by hand), and keeps the
+ * alarm. Everything that matters is in rows; what is in memory may be lost at any await.
+ */
+export class QueueDO extends DurableObject<FailoverEnv> implements QueueRpc {
+  /** Tests put their own in place. */
+  steps: Steps = PLAIN_STEPS;
+  readonly #shard: Shard;
+  readonly #drain: Drain;
+  #alarmAt: number | null = null;
+
+  constructor(ctx: DurableObjectState, env: FailoverEnv) {
+    super(ctx, env);
+    migrate(ctx, [{ name: "0001_initial", sql: initial }]);
+    this.#shard = this.#open();
+    this.#drain = new Drain(this.#shard, Math.random);
+    this.#recover();
+    this.#arm();
+  }
+
+  // ── writes ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  enqueue(request: EnqueueRequest, body: Payload | null): Promise<EnqueueReply> {
+    return enqueue(this.#shard, request, body);
+  }
+
+  ask(request: AskRequest): Promise<AskReply> {
+    return ask(this.#shard, request);
+  }
+
+  async settle(ticket: string, outcome: "landed" | "refused" | "unknown"): Promise<void> {
+    const { calls, link } = this.#shard;
+    const call = calls.get(ticket);
+    if (call === null) return;
+    if (outcome === "unknown") {
+      calls.becomeDirect(ticket);
+      link.widen(hashKey(call.key));
+    } else {
+      calls.close(ticket);
+    }
+    settleKey(this.#shard, call.key, Date.now());
+    this.#shard.changed();
+  }
+
+  async quarantine(key: string, fingerprint: string | null, call: DirectCall): Promise<void> {
+    quarantine(this.#shard, key, fingerprint, call, Date.now());
+    this.#shard.changed();
+  }
+
+  // ── reads ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  async peek(key: string): Promise<PeekReply> {
+    const row = logicalState(this.#shard, key);
+    // The ledger belongs to the moment of the row: taken before anything is awaited.
+    const ledger = this.#shard.calls.ledger(key, clockOffset(this.#shard));
+    const pending = row === null ? null : await this.#pending(row);
+    return { shard: this.#shard.link.view, pending, ledger };
+  }
+
+  async payload(operationId: string, offset: number, length: number): Promise<ReadableStream<Uint8Array> | null> {
+    const row = this.#shard.store.byOperationId(operationId);
+    if (row === null || row.phase === "final" || row.operation_type === "DELETE") return null;
+    return payloadStream(this.#shard, row, offset, length);
+  }
+
+  async #pending(row: OperationRow): Promise<PendingOperation> {
+    const isPut = row.operation_type === "UPLOAD";
+    const inline = isPut && row.size <= CHUNK_BYTES ? smallPayload(this.#shard, row) : null;
+    const metadata = isPut ? openMetadata(this.#shard.cipher, row) : null;
+    return {
+      stored: storedOf(row),
+      kind: isPut ? "put" : "delete",
+      metadata: await metadata,
+      fenceAt: row.fence_at,
+      firstCallAt: row.first_call_at,
+      inline: await inline,
+    };
+  }
+
+  // ── the ServiceDO and the cron trigger ────────────────────────────────────────────────────────────────────────
+
+  async wake(terms: DrainTerms): Promise<void> {
+    this.#shard.link.adoptTerms(terms);
+    this.#drain.release();
+    this.#shard.changed();
+  }
+
+  /** The last net under a lost alarm: what this object believes of its alarm counts for nothing. */
+  async poke(): Promise<void> {
+    this.#alarmAt = null;
+    this.#shard.changed();
+  }
+
+  async layout(): Promise<{ shardCount: number } | null> {
+    const { terms } = this.#shard.link;
+    return terms === null ? null : { shardCount: terms.shardCount };
+  }
+
+  // ── operators ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+  async usage(): Promise<ShardUsage> {
+    return this.#shard.store.usage();
+  }
+
+  async operations(filter: OperationFilter): Promise<OperationRecord[]> {
+    return this.#shard.store.list(filter).map((row) => this.#record(row));
+  }
+
+  async operation(id: string): Promise<OperationRecord | null> {
+    const row = this.#shard.store.byOperationId(id);
+    return row === null ? null : this.#record(row);
+  }
+
+  async cancel(id: string, by: Actor): Promise<Answer<{ operation: OperationRecord }>> {
+    return byHand.cancel(this.#shard, id, by);
+  }
+
+  retry(id: string, force: boolean, by: Actor): Promise<Answer<{ operation: OperationRecord }>> {
+    return byHand.retry(this.#shard, id, force, by);
+  }
+
+  redrive(force: boolean, by: Actor): Promise<{ redriven: number; changed: number }> {
+    return byHand.redrive(this.#shard, force, by);
+  }
+
+  #record(row: OperationRow): OperationRecord {
+    return recordOf(row, this.#shard.service, maxRetries(this.#shard, row));
+  }
+
+  // ── the alarm ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+  override async alarm(): Promise<void> {
+    this.#alarmAt = null;
+    let notBefore = 0;
+    try {
+      await this.#drain.run();
+    } catch (error) {
+      // An alarm that throws is tried six times and then dropped: an hour's outage outlives that.
+      console.error(JSON.stringify({ level: "error", at: "queue.alarm", error: String(error) }));
+      notBefore = Date.now() + BROKEN_ALARM_MS;
+    }
+    this.#arm(notBefore);
+  }
+
+  /** Sets the alarm that the rows ask for, when it is earlier than the one that is set. */
+  #arm(notBefore = 0): void {
+    const now = Date.now();
+    if (this.#alarmAt !== null && this.#alarmAt <= now) return;
+    const { store, calls, payloads, link, meta, pins } = this.#shard;
+    const next = nextAlarm(
+      {
+        hasReady: store.hasReady(),
+        holdUntil: this.#drain.holdUntil,
+        nextDue: store.nextDue(),
+        nextCallEnd: calls.nextUntil(),
+        oldestFinal: store.oldestFinal(),
+        retentionMs: retentionMs(this.#shard),
+        hasPayloadsToFree: payloads.hasFreeable((id) => pins.isPinned(id)),
+        nextMessage: link.nextMessage(isEmpty(this.#shard), meta.events(1).length > 0, now),
+        processingIntervalMs: link.config.queue.processing_interval,
+      },
+      now,
+    );
+    if (next === null) return;
+    const at = Math.max(next, notBefore);
+    if (this.#alarmAt !== null && this.#alarmAt <= at) return;
+    this.#alarmAt = at;
+    void this.ctx.storage.setAlarm(at);
+  }
+
+  // ── construction ──────────────────────────────────────────────────────────────────────────────────────────────
+
+  #open(): Shard {
+    const { sql } = this.ctx.storage;
+    const name = this.ctx.id.name ?? "";
+    const [service = "", shardNumber = "0"] = splitName(name);
+    const store = new QueueStore(sql);
+    const meta = new MetaStore(sql);
+    const link = new ServiceLink({
+      shard: Number(shardNumber),
+      meta,
+      usage: () => store.usage(),
+      stub: () => {
+        const services = namespace(this.env, "SERVICE_DO");
+        return services.get(services.idFromName(service)) as unknown as ServiceRpc;
+      },
+    });
+    const bucket = injectFaults(rawBucket(this.env, service), () => link.terms?.faults ?? [], {
+      onCall: (method) => link.countCall(method),
+      now: () => Date.now(),
+      random: Math.random,
+    });
+    return {
+      service,
+      store,
+      calls: new CallStore(sql),
+      payloads: new PayloadStore(sql),
+      meta,
+      link,
+      cipher: new PayloadCipher(this.env.PAYLOAD_ENCRYPTION_KEY, this.env.PAYLOAD_ENCRYPTION_KEY_PREVIOUS),
+      pins: new Pins(),
+      bucket,
+      steps: { at: (step, work) => this.steps.at(step, work) },
+      changed: () => {
+        if (this.#drain.isRunning) this.#drain.prompt();
+        else this.#arm();
+      },
+    };
+  }
+
+  /** Whatever a dead incarnation held in its hands: receipts are given up, claims go back to be looked at first. */
+  #recover(): void {
+    const { store, payloads } = this.#shard;
+    const now = Date.now();
+    payloads.abandonReceipts();
+    for (const row of store.claimed()) {
+      store.release(row, now, now);
+      settleKey(this.#shard, row.key, now);
+    }
+  }
+}
+
+/** `<service>:<shard>`; a service's name may itself contain colons. */
+function splitName(name: string): [string, string] {
+  const at = name.lastIndexOf(":");
+  return [name.slice(0, at), name.slice(at + 1)];
+}

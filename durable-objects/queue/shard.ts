@@ -1,0 +1,30 @@
+import type { CallStore } from "./call-store";
+import type { MetaStore } from "./meta-store";
+import type { PayloadCipher } from "./payload-cipher";
+import type { PayloadStore } from "./payload-store";
+import type { Pins } from "./pins";
+import type { QueueStore } from "./queue-store";
+import type { ServiceLink } from "./service-link";
+import type { Steps } from "./steps";
+
+/** What the parts of one QueueDO share. */
+export interface Shard {
+  readonly service: string;
+  readonly store: QueueStore;
+  readonly calls: CallStore;
+  readonly payloads: PayloadStore;
+  readonly meta: MetaStore;
+  readonly link: ServiceLink;
+  readonly cipher: PayloadCipher;
+  readonly pins: Pins;
+  /** The service's bucket, below its injected faults. */
+  readonly bucket: R2Bucket;
+  readonly steps: Steps;
+  /** The rows have changed: derive the alarm anew, or tell the drain that is running. */
+  changed(): void;
+}
+
+/** R2's clock minus ours, as the probes measured it. */
+export function clockOffset(shard: Shard): number {
+  return shard.link.terms?.clockOffsetMs ?? 0;
+}

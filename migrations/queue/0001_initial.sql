@@ -1,0 +1,90 @@
+-- One queue shard. Times are epoch milliseconds of the object's clock.
+
+CREATE TABLE operation_queue (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,     -- the sequence: order within a key
+  operation_type TEXT NOT NULL,             -- UPLOAD, DELETE
+  operation_id TEXT NOT NULL UNIQUE,
+  payload TEXT NOT NULL,                    -- the put's metadata and options, sealed like the chunks
+  priority INTEGER NOT NULL DEFAULT 5,
+  status TEXT NOT NULL DEFAULT 'PENDING',
+  retry_count INTEGER NOT NULL DEFAULT 0,   -- failures charged to the operation
+  max_retries INTEGER,                      -- null: the config's
+  user_id TEXT,
+  file_id TEXT,
+  error_message TEXT,
+  created_at INTEGER NOT NULL,
+  updated_at INTEGER NOT NULL,
+  scheduled_at INTEGER NOT NULL,
+  completed_at INTEGER,
+  key TEXT NOT NULL,
+  -- ready | waiting (until scheduled_at) | claimed | parked | final: what the drain looks at, so that operations that
+  -- wait are never walked over on the way to one that is ready.
+  phase TEXT NOT NULL,
+  score INTEGER NOT NULL,                   -- ready_at + priority x k: the order across keys
+  not_before INTEGER NOT NULL DEFAULT 0,    -- end of the backoff
+  fence_at INTEGER NOT NULL,                -- what R2 got before this is older
+  first_call_at INTEGER,                    -- when a call with these bytes first went to R2
+  failure_count INTEGER NOT NULL DEFAULT 0, -- all failures, charged or not: the backoff's exponent
+  uncharged_at INTEGER,                     -- a failure for which nobody has been blamed yet
+  lease_token TEXT,
+  needs_epoch INTEGER NOT NULL DEFAULT 0,   -- a delete waits until this epoch is known everywhere
+  size INTEGER NOT NULL DEFAULT 0,
+  etag TEXT NOT NULL DEFAULT '',
+  checksums TEXT NOT NULL DEFAULT '{}',
+  fingerprint TEXT,                         -- null for a delete
+  key_id TEXT                               -- the encryption key's id; null: in clear
+);
+
+CREATE INDEX idx_operation_queue_status ON operation_queue(status, id);
+CREATE INDEX idx_operation_queue_priority ON operation_queue(score) WHERE phase = 'ready';
+CREATE INDEX idx_operation_queue_waiting ON operation_queue(scheduled_at) WHERE phase = 'waiting';
+CREATE INDEX idx_operation_queue_live_key ON operation_queue(key) WHERE phase <> 'final';
+CREATE INDEX idx_operation_queue_key ON operation_queue(key, id);
+CREATE INDEX idx_operation_queue_user ON operation_queue(user_id, id) WHERE user_id IS NOT NULL;
+CREATE INDEX idx_operation_queue_final ON operation_queue(completed_at) WHERE phase = 'final';
+
+-- Payloads that are still being received. They count towards the bounds; an operation is inserted when one is whole.
+CREATE TABLE receipts (
+  operation_id TEXT PRIMARY KEY,
+  key TEXT NOT NULL,
+  size INTEGER NOT NULL
+);
+
+-- Payloads in rows of at most 1 MiB.
+CREATE TABLE payload_chunks (
+  operation_id TEXT NOT NULL,
+  n INTEGER NOT NULL,
+  data BLOB NOT NULL,
+  PRIMARY KEY (operation_id, n)
+);
+
+-- Large payloads whose operations have ended, freed in slices.
+CREATE TABLE freeing (operation_id TEXT PRIMARY KEY) WITHOUT ROWID;
+
+-- Calls to R2 that may yet land. While one stands, nothing is applied to its key.
+-- ticket: a direct delete or conditional put that asked first; direct: given up, then enqueued or quarantined;
+-- drain: a claim of this queue.
+CREATE TABLE outstanding_calls (
+  call_id TEXT PRIMARY KEY,
+  key TEXT NOT NULL,
+  kind TEXT NOT NULL,
+  operation_id TEXT,
+  until INTEGER NOT NULL
+);
+CREATE INDEX idx_outstanding_calls_key ON outstanding_calls(key);
+CREATE INDEX idx_outstanding_calls_until ON outstanding_calls(until);
+
+-- What is remembered of a busy key: versions that the queue wrote, and puts whose outcome is unknown.
+CREATE TABLE ledger (
+  key TEXT NOT NULL,
+  version TEXT,
+  fingerprint TEXT,
+  at INTEGER NOT NULL
+);
+CREATE INDEX idx_ledger_key ON ledger(key);
+
+-- Single values: epoch and its confirmation, quota, terms.
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+
+-- Events on their way to the ServiceDO.
+CREATE TABLE event_outbox (id TEXT PRIMARY KEY, event TEXT NOT NULL) WITHOUT ROWID;
