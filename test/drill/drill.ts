@@ -203,7 +203,7 @@ writes          ${stored} stored, ${queued} queued, ${refused} refused, ${unansw
 `);
 }
 
-function tellVerdict(): void {
+function tellVerdict(isComplete: boolean): void {
   // A key can be found wrong at several stages: it counts once.
   const findings = [
     ...new Map(workload.findings.map((finding) => [`${finding.fault} ${finding.key}`, finding])).values(),
@@ -211,11 +211,14 @@ function tellVerdict(): void {
   for (const { key, fault, detail } of findings.slice(0, 20)) console.log(`${fault}: ${key}: ${detail}`);
   const { lost, wrong, resurrected, unexplained } = countFaults(findings);
   console.log(`also: unexplained ${unexplained}, failed checks ${failures.length}`);
-  console.log(`verdict: lost ${lost}, wrong ${wrong}, resurrected ${resurrected}`);
+  const so = isComplete ? "" : "broken off, with ";
+  console.log(`verdict: ${so}lost ${lost}, wrong ${wrong}, resurrected ${resurrected}`);
 }
 
+let isComplete = false;
 try {
   await drill();
+  isComplete = true;
 } catch (error) {
   check(false, String(error));
 }
@@ -223,6 +226,6 @@ check(workload.refusals.length === 0, `writes were refused: ${workload.refusals.
 const isolateCalls = ["isolates read", "isolates write"].map((name) => watch.callsWhileOpen().get(name) ?? 0);
 check(Math.max(...isolateCalls) <= IN_FLIGHT, `isolates called R2 ${isolateCalls.join(" + ")} times while it was open`);
 tellTimeline();
-tellVerdict();
+tellVerdict(isComplete);
 if (flags.keep) console.log(`kept: ${directory}`);
 process.exit(failures.length === 0 && workload.findings.length === 0 ? 0 : 1);
