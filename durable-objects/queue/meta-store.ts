@@ -7,6 +7,8 @@ export interface BusyState {
   epoch: number;
   /** What is announced at `epoch`; null: calm. */
   busy: BusyKeys | null;
+  /** A calm notice of this epoch is under way, or its answer was lost. */
+  isCalming: boolean;
   /** The highest epoch that the ServiceDO has confirmed. */
   confirmedEpoch: number;
   /** When every lease has run out that was older than the confirmed epoch. */
@@ -17,6 +19,7 @@ export interface BusyState {
 const INITIAL: BusyState = {
   epoch: 0,
   busy: null,
+  isCalming: false,
   confirmedEpoch: 0,
   leasesEndAt: 0,
   quota: { operations: 0, bytes: 0 },

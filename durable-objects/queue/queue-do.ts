@@ -11,6 +11,7 @@ import type {
   DrainTerms,
   EnqueueReply,
   EnqueueRequest,
+  FaultRule,
   PeekReply,
   PendingOperation,
   ShardUsage,
@@ -232,7 +233,7 @@ export class QueueDO extends DurableObject<FailoverEnv> implements QueueRpc {
         return services.get(services.idFromName(service)) as unknown as ServiceRpc;
       },
     });
-    const bucket = injectFaults(rawBucket(this.env, service), () => link.terms?.faults ?? [], {
+    const bucket = injectFaults(rawBucket(this.env, service), () => this.#faults(link), {
       onCall: (method) => link.countCall(method),
       now: () => Date.now(),
       random: Math.random,
@@ -253,6 +254,10 @@ export class QueueDO extends DurableObject<FailoverEnv> implements QueueRpc {
         else this.#arm();
       },
     };
+  }
+
+  #faults(link: ServiceLink): readonly FaultRule[] {
+    return this.env.FAULT_INJECTION === "on" ? (link.terms?.faults ?? []) : [];
   }
 
   /** Whatever a dead incarnation held in its hands: receipts are given up, claims go back to be looked at first. */

@@ -43,7 +43,7 @@ export class ServiceLink {
   #state: BusyState;
   #terms: DrainTerms | null;
   #confirming: Promise<void> | null = null;
-  #isCalming = false;
+  #calming: Promise<void> | null = null;
   #retryAt = 0;
   #counters = createCounters();
   #bucketCalls: Partial<Record<BucketMethod, number>> = {};
@@ -108,7 +108,7 @@ export class ServiceLink {
 
   /** Stored at once; told by `confirm`. */
   widen(keyHash: number): void {
-    this.#save(widen(this.#state, keyHash, this.#isCalming));
+    this.#save(widen(this.#state, keyHash));
   }
 
   narrow(held: readonly number[] | null): void {
@@ -140,23 +140,31 @@ export class ServiceLink {
     };
   }
 
-  /** The rows are empty: say so, unless something comes in meanwhile. Never throws. */
-  async becomeCalm(): Promise<void> {
-    if (!this.isBusy || this.#isCalming || Date.now() < this.#retryAt) return;
+  /**
+   * The rows are empty: say so, unless something comes in meanwhile. Never throws. That a calm is under way is stored
+   * before it is sent: should its answer be lost, what comes in next is announced anew all the same.
+   */
+  becomeCalm(): Promise<void> {
+    if (!this.isBusy || Date.now() < this.#retryAt) return Promise.resolve();
+    this.#calming ??= this.#sendCalm().finally(() => {
+      this.#calming = null;
+    });
+    return this.#calming;
+  }
+
+  async #sendCalm(): Promise<void> {
     const { epoch } = this.#state;
-    this.#isCalming = true;
+    this.#save({ ...this.#state, isCalming: true });
     try {
       const notice = { shard: this.#deps.shard, epoch, usage: this.#deps.usage() };
       const { accepted } = await answered(this.#deps.stub().calm(notice), CALL_TIMEOUT_MS);
       this.#failedCalls = 0;
-      // Something came in: its epoch is higher, and the ServiceDO refuses (or will soon replace) this calm.
+      // Something came in: its epoch is higher, and its notice follows.
       if (this.#state.epoch !== epoch) return;
-      if (accepted) this.#save({ ...this.#state, busy: null, quota: { operations: 0, bytes: 0 } });
-      else this.#save({ ...this.#state, epoch: epoch + 1 });
+      if (accepted) this.#save({ ...this.#state, busy: null, isCalming: false, quota: { operations: 0, bytes: 0 } });
+      else this.#save({ ...this.#state, epoch: epoch + 1, isCalming: false });
     } catch {
       this.#failed();
-    } finally {
-      this.#isCalming = false;
     }
   }
 
