@@ -1,17 +1,18 @@
+import { serviceStub } from "../bucket/stubs";
 import { FailoverError } from "../shared/errors";
 import { type Call, json, seesDetails } from "./call";
 import { wholeNumber } from "./input";
-import { ask, serviceObject, serviceOfQuery } from "./objects";
+import { ask, serviceOfQuery } from "./objects";
 
 const LIMIT = { otherwise: 100, minimum: 1, maximum: 1_000 };
 
-/** `GET /health/events`: one service's events after `since`. Their data needs a token. */
+/** `GET /health/events`: one service's events after `since`, newest first. Their data needs a token. */
 export async function events(call: Call): Promise<Response> {
   const { searchParams } = call.url;
   const limit = wholeNumber(searchParams.get("limit"), "limit", LIMIT);
   const since = parseSince(searchParams.get("since"));
   const service = await serviceOfQuery(call);
-  const object = serviceObject(call.env, service);
+  const object = serviceStub(call.env, service);
   let page = await ask("The service's monitor", () => object.events(since.seq, limit));
   // Another storage counts anew: a place in the old sequence means nothing in it.
   if (since.storageId !== null && since.storageId !== page.storageId) {
@@ -19,8 +20,9 @@ export async function events(call: Call): Promise<Response> {
   }
   const seqs = page.events.map(({ seq }) => seq);
   const next = Math.max(since.storageId === page.storageId ? since.seq : 0, ...seqs);
+  const newestFirst = page.events.toReversed();
   return json({
-    events: seesDetails(call) ? page.events : page.events.map((event) => ({ ...event, event_data: {} })),
+    events: seesDetails(call) ? newestFirst : newestFirst.map((event) => ({ ...event, event_data: {} })),
     next_since: `${page.storageId}.${next}`,
   });
 }

@@ -1,11 +1,12 @@
 import * as z from "zod";
 import { faultProblem, parseFaults } from "../bucket/fault-rules";
 import { adoptSnapshot } from "../bucket/isolate-service";
+import { serviceStub } from "../bucket/stubs";
 import { FailoverError } from "../shared/errors";
 import type { FaultRule } from "../shared/protocol";
 import { actorOf, type Call, json } from "./call";
 import { readJson } from "./input";
-import { ACTION_DEADLINE_MS, ask, serviceObject, serviceOfPath, unwrap } from "./objects";
+import { ACTION_DEADLINE_MS, ask, serviceOfPath, unwrap } from "./objects";
 
 const bodySchema = z.strictObject({ faults: z.unknown() });
 
@@ -13,7 +14,7 @@ const bodySchema = z.strictObject({ faults: z.unknown() });
 export async function getFaults(call: Call): Promise<Response> {
   requireSwitch(call);
   const name = await serviceOfPath(call);
-  return json({ faults: await ask("The service's monitor", () => serviceObject(call.env, name).faults()) });
+  return json({ faults: await ask("The service's monitor", () => serviceStub(call.env, name).faults()) });
 }
 
 /** `PUT …/faults`: these rules instead of the present ones. */
@@ -33,7 +34,7 @@ export async function deleteFaults(call: Call): Promise<Response> {
 
 async function replaceFaults(call: Call, rules: readonly FaultRule[]): Promise<Response> {
   const name = await serviceOfPath(call);
-  const run = () => serviceObject(call.env, name).setFaults(rules, actorOf(call));
+  const run = () => serviceStub(call.env, name).setFaults(rules, actorOf(call));
   const { faults, snapshot } = unwrap(await ask("The service's monitor", run, ACTION_DEADLINE_MS));
   adoptSnapshot(snapshot);
   return json({ faults });

@@ -1,9 +1,10 @@
+import { serviceStub } from "../bucket/stubs";
 import { DEFAULT_SERVICE, type WorkerEnv } from "../shared/env";
 import type { ShardUsage } from "../shared/protocol";
 import type { ServiceRecord } from "../shared/records";
 import type { ServiceOverview } from "../shared/rpc";
 import { type Call, json, seesDetails } from "./call";
-import { ask, askOrNull, knownServices, serviceObject, serviceOfPath, serviceOfQuery } from "./objects";
+import { ask, askOrNull, knownServices, serviceOfPath, serviceOfQuery } from "./objects";
 import { shardUsages, sumUsage } from "./shard-usages";
 import { healthJson, queueRecord, type ServiceView, systemStatus } from "./status-summary";
 
@@ -55,7 +56,7 @@ export async function services(call: Call): Promise<Response> {
 /** `GET /health/services/:serviceName`. */
 export async function service(call: Call): Promise<Response> {
   const name = await serviceOfPath(call);
-  const overview = await ask("The service's monitor", () => serviceObject(call.env, name).overview());
+  const overview = await ask("The service's monitor", () => serviceStub(call.env, name).overview());
   return json({
     ...serviceRecord(call, overview),
     last_check: overview.lastCheck === null ? null : new Date(overview.lastCheck).toISOString(),
@@ -69,7 +70,7 @@ export async function service(call: Call): Promise<Response> {
 /** `GET /health/r2/status`, the default service unless `?service=` names another. */
 export async function r2Status(call: Call): Promise<Response> {
   const name = await serviceOfQuery(call);
-  const { record } = await ask("The service's monitor", () => serviceObject(call.env, name).overview());
+  const { record } = await ask("The service's monitor", () => serviceStub(call.env, name).overview());
   return json({
     service_status: record.status,
     health_metrics: record.health_metrics,
@@ -83,7 +84,7 @@ export function serviceRecord(call: Call, overview: Pick<ServiceOverview, "recor
 }
 
 function overviewOf(env: WorkerEnv, name: string): Promise<ServiceOverview | null> {
-  return askOrNull("The service's monitor", () => serviceObject(env, name).overview());
+  return askOrNull("The service's monitor", () => serviceStub(env, name).overview());
 }
 
 async function viewOf(env: WorkerEnv, name: string): Promise<ServiceView> {

@@ -1,9 +1,8 @@
 import { shardCount } from "../bucket/isolate-service";
 import { bucketBindings, DEFAULT_SERVICE, namespace, type WorkerEnv } from "../shared/env";
 import { FailoverError } from "../shared/errors";
-import { shardName } from "../shared/keys";
 import type { Answer } from "../shared/protocol";
-import type { QueueRpc, ServiceRpc, SystemRpc } from "../shared/rpc";
+import type { SystemRpc } from "../shared/rpc";
 import { within } from "../shared/within";
 import type { Call } from "./call";
 import { decodePart } from "./input";
@@ -17,17 +16,6 @@ export const ACTION_DEADLINE_MS = 15_000;
 export const PROBE_DEADLINE_MS = 60_000;
 
 const RETRY_AFTER_S = 2;
-
-// The stubs are seen through the contract: their generated types turn `unknown` inside of records into `never`.
-export function serviceObject(env: WorkerEnv, service: string): ServiceRpc {
-  const objects = namespace(env, "SERVICE_DO");
-  return objects.get(objects.idFromName(service)) as unknown as ServiceRpc;
-}
-
-export function queueObject(env: WorkerEnv, service: string, shard: number): QueueRpc {
-  const objects = namespace(env, "QUEUE_DO");
-  return objects.get(objects.idFromName(shardName(service, shard))) as unknown as QueueRpc;
-}
 
 export function systemObject(env: WorkerEnv): SystemRpc {
   const objects = namespace(env, "SYSTEM_DO");

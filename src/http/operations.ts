@@ -1,4 +1,5 @@
 import * as z from "zod";
+import { queueStub, serviceStub } from "../bucket/stubs";
 import { FailoverError } from "../shared/errors";
 import { shardOf, shardOfOperation } from "../shared/keys";
 import type { OperationRecord } from "../shared/records";
@@ -6,16 +7,7 @@ import type { OperationFilter, QueueRpc } from "../shared/rpc";
 import { actorOf, type Call, json } from "./call";
 import { decodePart, readJson, wholeNumber } from "./input";
 import { errorFields, log } from "./log";
-import {
-  ACTION_DEADLINE_MS,
-  ask,
-  askOrNull,
-  queueObject,
-  serviceObject,
-  serviceOfQuery,
-  shardsOf,
-  unwrap,
-} from "./objects";
+import { ACTION_DEADLINE_MS, ask, askOrNull, serviceOfQuery, shardsOf, unwrap } from "./objects";
 import { decodeCursor, mergePage } from "./operation-list";
 
 const STATUSES = ["PENDING", "PROCESSING", "COMPLETED", "CANCELLED", "SUPERSEDED", "FAILED"] as const;
@@ -32,7 +24,7 @@ export async function listOperations(call: Call): Promise<Response> {
   const lists = await Promise.all(
     shards.map((shard) =>
       askOrNull("A part of the queue", () =>
-        queueObject(call.env, service, shard).operations({ ...filter, limit: filter.limit + 1 }),
+        queueStub(call.env, service, shard).operations({ ...filter, limit: filter.limit + 1 }),
       ),
     ),
   );
@@ -115,7 +107,7 @@ async function locate(call: Call): Promise<Located> {
   const service = await serviceOfQuery(call);
   const shard = shardOfOperation(id);
   if (shard === null || shard >= (await shardsOf(call.env, service))) throw unknownOperation();
-  return { id, service, shard: queueObject(call.env, service, shard) };
+  return { id, service, shard: queueStub(call.env, service, shard) };
 }
 
 async function find(call: Call): Promise<Located & { readonly record: OperationRecord }> {
@@ -144,7 +136,7 @@ async function recordRead(call: Call, service: string, operationId: string): Pro
     event_data: { actor: actor.actor, request_id: actor.requestId, operation_id: operationId },
     created_at: new Date().toISOString(),
   } as const;
-  await ask("The service's monitor", () => serviceObject(call.env, service).recordEvent(event)).catch(
+  await ask("The service's monitor", () => serviceStub(call.env, service).recordEvent(event)).catch(
     (error: unknown) => {
       log("warn", "payload_read_not_recorded", {
         operation_id: operationId,

@@ -1,20 +1,11 @@
 /** The queue as a whole: its state, and what operators do to all of it. */
 import * as z from "zod";
+import { queueStub, serviceStub } from "../bucket/stubs";
 import { DEFAULT_SERVICE } from "../shared/env";
 import type { QueueStatusRecord } from "../shared/records";
 import { actorOf, type Call, json, seesDetails } from "./call";
 import { readJson } from "./input";
-import {
-  ACTION_DEADLINE_MS,
-  ask,
-  askOrNull,
-  queueObject,
-  requireService,
-  serviceObject,
-  serviceOfQuery,
-  shardsOf,
-  unwrap,
-} from "./objects";
+import { ACTION_DEADLINE_MS, ask, askOrNull, requireService, serviceOfQuery, shardsOf, unwrap } from "./objects";
 import { type AskedShard, shardUsages, sumUsage } from "./shard-usages";
 import { queueRecord } from "./status-summary";
 
@@ -26,7 +17,7 @@ export async function queueStatus(call: Call): Promise<Response> {
   const service = await serviceOfQuery(call);
   const [shards, overview] = await Promise.all([
     shardUsages(call.env, service),
-    askOrNull("The service's monitor", () => serviceObject(call.env, service).overview()),
+    askOrNull("The service's monitor", () => serviceStub(call.env, service).overview()),
   ]);
   return json(queueStatusRecord(shards, overview?.paused ?? null, seesDetails(call), Date.now()));
 }
@@ -66,7 +57,7 @@ export async function redrive(call: Call): Promise<Response> {
     Array.from({ length: count }, (_, shard) =>
       askOrNull(
         "A part of the queue",
-        () => queueObject(call.env, service, shard).redrive(body.force, actorOf(call)),
+        () => queueStub(call.env, service, shard).redrive(body.force, actorOf(call)),
         ACTION_DEADLINE_MS,
       ),
     ),
@@ -93,7 +84,7 @@ export function resume(call: Call): Promise<Response> {
 async function setPaused(call: Call, wanted: boolean): Promise<Response> {
   const body = await readJson(call.request, serviceSchema);
   const service = await serviceOf(call, body.service);
-  const run = () => serviceObject(call.env, service).setPaused(wanted, actorOf(call));
+  const run = () => serviceStub(call.env, service).setPaused(wanted, actorOf(call));
   const { paused } = unwrap(await ask("The service's monitor", run, ACTION_DEADLINE_MS));
   return json({ service_name: service, paused });
 }

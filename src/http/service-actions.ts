@@ -1,6 +1,7 @@
 /** What operators do to a service by hand: modes, probes. */
 import * as z from "zod";
 import { adoptSnapshot } from "../bucket/isolate-service";
+import { serviceStub } from "../bucket/stubs";
 import { FailoverError } from "../shared/errors";
 import { OPERATION_CLASSES } from "../shared/protocol";
 import type { ModeChange, ProbeResult } from "../shared/rpc";
@@ -12,7 +13,6 @@ import {
   knownServices,
   PROBE_DEADLINE_MS,
   requireService,
-  serviceObject,
   serviceOfPath,
   serviceOfQuery,
   unwrap,
@@ -63,7 +63,7 @@ function modeChange(body: z.output<typeof modeSchema>): ModeChange {
 
 async function changeMode(call: Call, wanted: ModeChange): Promise<Response> {
   const name = await serviceOfPath(call);
-  const run = () => serviceObject(call.env, name).setMode(wanted, actorOf(call));
+  const run = () => serviceStub(call.env, name).setMode(wanted, actorOf(call));
   const { record, snapshot } = unwrap(await ask("The service's monitor", run, ACTION_DEADLINE_MS));
   adoptSnapshot(snapshot);
   return json(record);
@@ -105,5 +105,5 @@ function testRecord({ write, read, remove, clockOffsetMs }: ProbeResult): Record
 }
 
 function probe(call: Call, name: string) {
-  return ask("The service's monitor", () => serviceObject(call.env, name).probe(), PROBE_DEADLINE_MS);
+  return ask("The service's monitor", () => serviceStub(call.env, name).probe(), PROBE_DEADLINE_MS);
 }

@@ -1,6 +1,7 @@
+import { queueStub } from "../bucket/stubs";
 import type { WorkerEnv } from "../shared/env";
 import type { ShardUsage } from "../shared/protocol";
-import { askOrNull, queueObject, shardsOf } from "./objects";
+import { askOrNull, shardsOf } from "./objects";
 
 /** One shard's numbers; null when it did not answer. */
 export interface AskedShard {
@@ -14,7 +15,7 @@ export async function shardUsages(env: WorkerEnv, service: string): Promise<Aske
   return Promise.all(
     Array.from({ length: count }, async (_, shard) => ({
       shard,
-      usage: await askOrNull("A part of the queue", () => queueObject(env, service, shard).usage()),
+      usage: await askOrNull("A part of the queue", () => queueStub(env, service, shard).usage()),
     })),
   );
 }

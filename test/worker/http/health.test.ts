@@ -1,0 +1,195 @@
+import { env } from "cloudflare:workers";
+import { afterEach, expect, test } from "vitest";
+import { asAdmin, asGateway, send, verdict } from "./client";
+
+const SERVICE = "/health/services/R2_STORAGE";
+const mode = (json: unknown) => asAdmin("PUT", `${SERVICE}/mode`, { json });
+
+afterEach(async () => {
+  await asAdmin("POST", `${SERVICE}/recover`);
+});
+
+test("a healthy system says so, with every field of the record", async () => {
+  const response = await send("GET", "/health/status");
+  expect(response.status).toBe(200);
+  expect(response.headers.get("cache-control")).toBe("no-store");
+  expect(await response.json()).toEqual({
+    overall_status: "HEALTHY",
+    message: expect.any(String),
+    degraded: false,
+    read_only: false,
+    timestamp: expect.stringMatching(/^\d{4}-.*Z$/),
+    last_check: null,
+    total_services: 1,
+    healthy_services: 1,
+    degraded_services: 0,
+    offline_services: 0,
+    services: [{ service_name: "R2_STORAGE", status: "HEALTHY" }],
+    queue: {
+      total_size: 0,
+      pending: 0,
+      processing: 0,
+      failed: 0,
+      bytes: 0,
+      oldest_age_ms: null,
+      drained_in_ms: 0,
+      full_in_ms: null,
+    },
+  });
+});
+
+test("the status also speaks application/health+json", async () => {
+  const response = await send("GET", "/health/status", { headers: { accept: "application/health+json" } });
+  expect(response.headers.get("content-type")).toBe("application/health+json");
+  expect(await response.json()).toMatchObject({ status: "pass" });
+});
+
+test("with both circuits forced open the service is OFFLINE: status 503, ready to queue writes only", async () => {
+  expect((await mode({ mode: "forced_open", reason: "drill" })).status).toBe(200);
+  const status = await send("GET", "/health/status");
+  expect([status.status, status.headers.get("retry-after")]).toEqual([503, expect.stringMatching(/^\d+$/)]);
+  expect(await status.json()).toMatchObject({ overall_status: "OFFLINE", offline_services: 1 });
+  const ready = await send("GET", "/health/ready");
+  expect([ready.status, await ready.json()]).toEqual([200, { read: false, write: true }]);
+});
+
+test("ready is 503 when neither reads nor writes would be answered", async () => {
+  await mode({ mode: "forced_open", reason: "drill", read_only: true });
+  const ready = await send("GET", "/health/ready");
+  expect([ready.status, ready.headers.has("retry-after")]).toEqual([503, true]);
+  expect(await ready.json()).toEqual({ read: false, write: false });
+});
+
+test("a mode acts at once in the isolate that answered", async () => {
+  await mode({ mode: "forced_open", circuits: ["write"], reason: "drill" });
+  expect(await verdict(await asGateway("PUT", "/r2/forced", { body: "x" }))).toBe("202");
+  await asAdmin("POST", `${SERVICE}/recover`);
+});
+
+test("read-only refuses writes with READ_ONLY and keeps reads", async () => {
+  await env.R2_BUCKET.put("kept", "x");
+  await mode({ mode: "auto", read_only: true, reason: "maintenance" });
+  const write = await asGateway("PUT", "/r2/refused", { body: "x" });
+  expect(write.headers.has("retry-after")).toBe(true);
+  expect(await verdict(write)).toBe("503 READ_ONLY");
+  expect(await verdict(await asGateway("GET", "/r2/kept"))).toBe("200");
+  const status = await (await send("GET", "/health/r2/status")).json();
+  expect(status).toMatchObject({ read_only_mode: true, service_status: "DEGRADED" });
+});
+
+test("degrade and recover are shorthands, and answer the service's record", async () => {
+  const degraded = await asAdmin("POST", `${SERVICE}/degrade`, { json: { reason: "drill" } });
+  expect(await degraded.json()).toMatchObject({
+    service_name: "R2_STORAGE",
+    status: "OFFLINE",
+    circuit_breaker_state: "FORCED_OPEN",
+    degradation_reason: expect.stringContaining("drill"),
+  });
+  const recovered = await asAdmin("POST", `${SERVICE}/recover`);
+  const record = await recovered.json<{ circuit_breaker_state: string }>();
+  expect(record.circuit_breaker_state).not.toBe("FORCED_OPEN");
+});
+
+test("an action by hand is recorded with its actor and request id, which only a token sees", async () => {
+  const headers = { "x-request-id": "degrade-by-hand" };
+  await asAdmin("POST", `${SERVICE}/degrade`, { json: { reason: "drill" }, headers });
+  const seen = await (await asAdmin("GET", "/health/events")).text();
+  expect(seen).toContain("degrade-by-hand");
+  const open = await (await send("GET", "/health/events")).json<{ events: { event_data: unknown }[] }>();
+  expect(open.events.length).toBeGreaterThan(0);
+  expect(open.events.every(({ event_data }) => JSON.stringify(event_data) === "{}")).toBe(true);
+});
+
+test("events after next_since are only the new ones, newest first", async () => {
+  await mode({ mode: "forced_open", reason: "one" });
+  const first = await (await asAdmin("GET", "/health/events")).json<{
+    events: { seq: number }[];
+    next_since: string;
+  }>();
+  const seqs = first.events.map(({ seq }) => seq);
+  expect(seqs).toEqual(seqs.toSorted((one, other) => other - one));
+  await mode({ mode: "auto", reason: "two" });
+  const path = `/health/events?since=${first.next_since}`;
+  const next = await (await asAdmin("GET", path)).json<{ events: { seq: number }[]; next_since: string }>();
+  expect(next.events.length).toBeGreaterThan(0);
+  expect(Math.min(...next.events.map(({ seq }) => seq))).toBe((seqs[0] ?? 0) + 1);
+});
+
+test("a place in the sequence of another storage begins anew", async () => {
+  const { events } = await (await asAdmin("GET", "/health/events")).json<{ events: unknown[] }>();
+  const path = "/health/events?since=another-storage.999999";
+  expect((await (await asAdmin("GET", path)).json<{ events: unknown[] }>()).events).toEqual(events);
+});
+
+test("services are listed, and one is shown with its queue and its calls to the bucket", async () => {
+  const list = await (await send("GET", "/health/services")).json<{ services: { service_name: string }[] }>();
+  expect(list).toMatchObject({ unreachable: [], services: [{ service_name: "R2_STORAGE", degradation_reason: null }] });
+  const one = await (await send("GET", SERVICE)).json();
+  expect(one).toMatchObject({
+    service_name: "R2_STORAGE",
+    circuits: { read: { state: "CLOSED" }, write: { state: "CLOSED" } },
+    paused: false,
+    bucket_calls: { probes: { read: expect.any(Number), write: expect.any(Number) } },
+  });
+});
+
+test("a check probes now and answers the metrics by service", async () => {
+  const all = await (await asAdmin("POST", "/health/check")).json<{
+    services: Record<string, { last_health_check: string }>;
+  }>();
+  expect(Date.parse(all.services.R2_STORAGE?.last_health_check ?? "")).toBeGreaterThan(Date.now() - 60_000);
+  const one = await asAdmin("POST", "/health/check", { json: { service: "R2_STORAGE" } });
+  expect(await one.json()).toMatchObject({ services: { R2_STORAGE: { consecutive_failures: 0 } } });
+});
+
+test("a test of R2 writes, reads and deletes, and says how long each took", async () => {
+  expect(await (await asAdmin("POST", "/health/r2/test")).json()).toMatchObject({
+    success: true,
+    write: { ok: true, ms: expect.any(Number) },
+    read: { ok: true, ms: expect.any(Number) },
+    delete: { ok: true, ms: expect.any(Number) },
+    total_ms: expect.any(Number),
+  });
+  const left = await env.R2_BUCKET.list({ prefix: ".r2-failover/" });
+  expect(left.objects).toEqual([]);
+});
+
+test("faults are set, shown, act at once, and are taken away", async () => {
+  const faults = [{ operations: ["get"], error_rate: 1, error_code: 10001 }];
+  const put = await asAdmin("PUT", `${SERVICE}/faults`, { json: { faults } });
+  expect(await put.json()).toEqual({ faults });
+  expect(await (await asAdmin("GET", `${SERVICE}/faults`)).json()).toEqual({ faults });
+  await env.R2_BUCKET.put("faulty", "x");
+  const read = await asGateway("GET", "/r2/faulty");
+  expect(read.headers.has("retry-after")).toBe(true);
+  expect(await verdict(read)).toBe("503 SERVICE_UNAVAILABLE");
+  expect(await (await asAdmin("DELETE", `${SERVICE}/faults`)).json()).toEqual({ faults: [] });
+  expect(await verdict(await asGateway("GET", "/r2/faulty"))).toBe("200");
+});
+
+test("config is listed with its bounds, and changed for good", async () => {
+  const put = await asAdmin("PUT", "/health/config/R2_STORAGE/max_retries", { json: { value: 7 } });
+  expect(await put.json()).toMatchObject({ config_key: "max_retries", config_value: 7, updated_by: "admin" });
+  const { config } = await (await asAdmin("GET", "/health/config")).json<{ config: Record<string, unknown>[] }>();
+  expect(config).toContainEqual(
+    expect.objectContaining({
+      service_name: "R2_STORAGE",
+      config_key: "max_retries",
+      config_value: 7,
+      config_type: "integer",
+      default: 3,
+      minimum: 0,
+      maximum: 100,
+    }),
+  );
+});
+
+test("a value out of its range is answered with the range", async () => {
+  const response = await asAdmin("PUT", "/health/config/OPERATION_QUEUE/batch_size", { json: { value: 0 } });
+  expect(await response.json()).toMatchObject({ code: "INVALID_CONFIG", detail: expect.stringContaining("1 to 1000") });
+});
+
+test("live asks nobody", async () => {
+  const response = await send("GET", "/health/live", { env: { SERVICE_DO: undefined, SYSTEM_DO: undefined } as never });
+  expect([response.status, await response.json()]).toEqual([200, { live: true }]);
+});
