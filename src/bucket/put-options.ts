@@ -126,7 +126,7 @@ export function ssecKeyHex(key: string | ArrayBuffer): string {
   return typeof key === "string" ? key : toHex(key);
 }
 
-function toHex(bytes: ArrayBuffer | ArrayBufferView): string {
+export function toHex(bytes: ArrayBuffer | ArrayBufferView): string {
   const view = ArrayBuffer.isView(bytes)
     ? new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
     : new Uint8Array(bytes);

@@ -1,0 +1,100 @@
+import type { FailoverEnv } from "../shared/env";
+import { type Admission, admit } from "./admission";
+import { remove } from "./delete-path";
+import { callR2 } from "./direct-call";
+import { type Found, readHead, readObject } from "./read-path";
+import { type BucketOptions, openSession, prepare, type Session, unavailable } from "./session";
+import type { PutValue } from "./write-body";
+import type { WriteOptions } from "./write-options";
+import type { DeleteOutcome, PutOutcome } from "./write-outcome";
+import { write } from "./write-path";
+
+export type { BucketOptions } from "./session";
+export type { WriteOptions } from "./write-options";
+
+/**
+ * An `R2Bucket` that outlives R2: what R2 does not take is durably queued, readable at once, and written to R2 when it
+ * is back. Results of R2 pass through untouched. What was queued says so: `queued: true` and its `operationId`.
+ *
+ * `put`, `get`, `head` and `delete` mean what they mean in R2. `write`, `read`, `stat` and `remove` do the same and tell
+ * what became of it. All reject with R2's own errors where the caller is at fault, else with a `FailoverError`.
+ */
+export class FailoverBucket implements R2Bucket {
+  readonly #session: Session;
+
+  /** Throws a `FailoverError` that names a missing binding, or for an unknown service. */
+  constructor(env: FailoverEnv, options: BucketOptions = {}) {
+    this.#session = openSession(env, options);
+  }
+
+  put(
+    key: string,
+    value: PutValue,
+    options: R2PutOptions & WriteOptions & { onlyIf: R2Conditional | Headers },
+  ): Promise<R2Object | null>;
+  put(key: string, value: PutValue, options?: R2PutOptions & WriteOptions): Promise<R2Object>;
+  async put(key: string, value: PutValue, options: R2PutOptions & WriteOptions = {}): Promise<R2Object | null> {
+    const outcome = await write(this.#session, key, value, options);
+    return outcome.kind === "condition_failed" ? null : outcome.object;
+  }
+
+  get(
+    key: string,
+    options: R2GetOptions & { onlyIf: R2Conditional | Headers },
+  ): Promise<R2ObjectBody | R2Object | null>;
+  get(key: string, options?: R2GetOptions): Promise<R2ObjectBody | null>;
+  async get(key: string, options: R2GetOptions = {}): Promise<R2ObjectBody | R2Object | null> {
+    return (await readObject(this.#session, key, options)).object;
+  }
+
+  async head(key: string): Promise<R2Object | null> {
+    return (await readHead(this.#session, key)).object;
+  }
+
+  async delete(keys: string | string[], options: WriteOptions = {}): Promise<void> {
+    await remove(this.#session, keys, options);
+  }
+
+  /** `put` that tells what became of it. */
+  write(key: string, value: PutValue, options: R2PutOptions & WriteOptions = {}): Promise<PutOutcome> {
+    return write(this.#session, key, value, options);
+  }
+
+  /** `delete` that tells what became of it. */
+  remove(keys: string | readonly string[], options: WriteOptions = {}): Promise<DeleteOutcome> {
+    return remove(this.#session, keys, options);
+  }
+
+  /** `get` that tells where the answer came from. */
+  read(key: string, options: R2GetOptions = {}): Promise<Found<R2Object | R2ObjectBody>> {
+    return readObject(this.#session, key, options);
+  }
+
+  /** `head` that tells where the answer came from. */
+  stat(key: string): Promise<Found<R2Object>> {
+    return readHead(this.#session, key);
+  }
+
+  /** What R2 itself holds: queued writes are not among it. */
+  async list(options?: R2ListOptions): Promise<R2Objects> {
+    await prepare(this.#session, "read");
+    const admission: Admission = admit(this.#session.state, "read", Date.now());
+    if (!admission.admitted) throw unavailable("R2 is not readable right now.", admission.retryAfter);
+    const { r2 } = this.#session;
+    const result = await callR2(this.#session, {
+      method: "list",
+      permit: admission.permit,
+      send: () => r2.list(options),
+    });
+    if (result.kind === "failed") throw unavailable("R2 did not answer the list.", undefined, result.cause);
+    return result.value;
+  }
+
+  createMultipartUpload(key: string, options?: R2MultipartOptions): Promise<R2MultipartUpload> {
+    return this.#session.r2.createMultipartUpload(key, options);
+  }
+
+  resumeMultipartUpload(key: string, uploadId: string): R2MultipartUpload {
+    return this.#session.r2.resumeMultipartUpload(key, uploadId);
+  }
+}

@@ -1,0 +1,168 @@
+/** Reads: from R2, or, where the queue holds a later write of the key, from the queue. */
+
+import { shardOf } from "../shared/keys";
+import type { PeekReply, PendingOperation } from "../shared/protocol";
+import { within } from "../shared/within";
+import { type Admission, admit } from "./admission";
+import { conditionHolds, plainCondition } from "./conditions";
+import { callR2 } from "./direct-call";
+import { shardCount } from "./isolate-service";
+import { configOf, isBusy, isTrusted, takeShard } from "./isolate-state";
+import { classifyObject, fingerprintOf } from "./ledger";
+import { ssecKeyHex } from "./put-options";
+import { QueuedObject, QueuedObjectBody } from "./queued-object";
+import { resolveRange } from "./ranges";
+import { prepare, type Session, unavailable } from "./session";
+import { queueStub } from "./stubs";
+import type { ReadSource } from "./write-outcome";
+
+const PEEK_TIMEOUT_MS = 5_000;
+const HEAD_TIMEOUT_MS = 1_000;
+/** How often a payload may be drained away between `peek` and `payload`. */
+const MAX_PEEKS = 3;
+
+export interface Found<T> {
+  readonly source: ReadSource;
+  readonly object: T | null;
+}
+
+type Body = R2Object | R2ObjectBody;
+
+/** What differs between the reads. */
+interface Read<T> {
+  readonly key: string;
+  readonly method: "get" | "head";
+  readonly fromR2: () => Promise<T | null>;
+  /** The answer out of a queued put; null when its payload is gone, because it has been drained. */
+  readonly fromQueue: (pending: PendingOperation) => Promise<T | null>;
+  readonly check: () => void;
+}
+
+/** Reads an object, or its metadata alone where `onlyIf` does not hold. */
+export function readObject(session: Session, key: string, options: R2GetOptions): Promise<Found<Body>> {
+  return read<Body>(session, {
+    key,
+    method: "get",
+    fromR2: () => session.r2.get(key, options),
+    fromQueue: (pending) => queuedBody(session, pending, options),
+    check: () => {
+      if (options.onlyIf) plainCondition(options.onlyIf);
+      if (options.ssecKey !== undefined) ssecKeyHex(options.ssecKey);
+    },
+  });
+}
+
+/** Reads an object's metadata. */
+export function readHead(session: Session, key: string): Promise<Found<R2Object>> {
+  return read<R2Object>(session, {
+    key,
+    method: "head",
+    fromR2: () => session.r2.head(key),
+    fromQueue: async ({ stored, metadata }) => new QueuedObject(stored, metadata, { offset: 0, length: stored.size }),
+    check: () => undefined,
+  });
+}
+
+async function read<T>(session: Session, request: Read<T>): Promise<Found<T>> {
+  const { state, isStrong } = session;
+  await prepare(session, "read");
+  const isKnownBusy = isBusy(state, request.key);
+  if (!isKnownBusy && !isStrong && isTrusted(state, Date.now())) return fromR2(session, request);
+  for (let peeks = 0; peeks < MAX_PEEKS; peeks += 1) {
+    let reply: PeekReply;
+    try {
+      reply = await peek(session, request.key);
+    } catch (cause) {
+      if (!isKnownBusy && !isStrong) return fromR2(session, request);
+      throw unavailable("The key may have a queued write, and the queue does not answer.", undefined, cause);
+    }
+    // Only now may R2 be asked: before, a drain in between would leave its old bytes, and nothing pending.
+    const found = await settled(session, request, reply);
+    if (found !== null) return found;
+  }
+  throw unavailable("The key's queued writes are changing too fast to be read.");
+}
+
+/** The logical state of the key after a `peek`; null: the payload is gone, so look again. */
+async function settled<T>(
+  session: Session,
+  request: Read<T>,
+  { pending, ledger }: PeekReply,
+): Promise<Found<T> | null> {
+  if (pending === null) return fromR2(session, request);
+  const admission = admit(session.state, "read", Date.now());
+  if (admission.admitted) {
+    const head = await callR2(session, {
+      method: "head",
+      permit: admission.permit,
+      timeoutMs: Math.min(HEAD_TIMEOUT_MS, configOf(session.state).read_timeout_ms),
+      send: () => session.r2.head(request.key),
+    });
+    if (head.kind === "answered" && isNewer(pending, head.value, ledger)) return fromR2(session, request);
+  }
+  if (pending.kind === "delete") return { source: "queue", object: null };
+  const object = await request.fromQueue(pending);
+  return object === null ? null : { source: "queue", object };
+}
+
+/** A direct write that came after the operation. */
+function isNewer(pending: PendingOperation, object: R2Object | null, ledger: PeekReply["ledger"]): boolean {
+  const { stored, metadata, fenceAt, firstCallAt, kind } = pending;
+  const fingerprint = kind === "delete" ? null : fingerprintOf({ ...metadata, etag: stored.etag, size: stored.size });
+  const seen =
+    object === null ? null : { version: object.version, uploaded: object.uploaded, fingerprint: fingerprintOf(object) };
+  return classifyObject({ fenceAt, firstCallAt, fingerprint }, seen, ledger) === "newer";
+}
+
+async function fromR2<T>(session: Session, request: Read<T>): Promise<Found<T>> {
+  const admission: Admission = admit(session.state, "read", Date.now());
+  if (!admission.admitted) throw unavailable("R2 is not readable right now.", admission.retryAfter);
+  const { method, check } = request;
+  const result = await callR2(session, { method, permit: admission.permit, check, send: request.fromR2 });
+  if (result.kind === "failed") throw unavailable("R2 did not answer the read.", undefined, result.cause);
+  return { source: "primary", object: result.value };
+}
+
+async function peek({ env, service, state }: Session, key: string): Promise<PeekReply> {
+  const shard = shardOf(key, await shardCount(env, service));
+  const late = () => new Error(`no answer from the queue within ${PEEK_TIMEOUT_MS} ms`);
+  const reply = await within(queueStub(env, service, shard).peek(key), PEEK_TIMEOUT_MS, late);
+  takeShard(state, reply.shard);
+  return reply;
+}
+
+async function queuedBody(session: Session, pending: PendingOperation, options: R2GetOptions): Promise<Body | null> {
+  const { stored, metadata, inline } = pending;
+  const requiredKey = metadata?.ssecKey ?? null;
+  if (requiredKey !== null && (options.ssecKey === undefined || ssecKeyHex(options.ssecKey) !== requiredKey)) {
+    throw new Error("get: The object is encrypted with another customer key than the one given. (10069)");
+  }
+  const known = { etag: stored.etag, uploaded: stored.enqueuedAt };
+  if (options.onlyIf && !conditionHolds(plainCondition(options.onlyIf), known)) {
+    return new QueuedObject(stored, metadata, { offset: 0, length: stored.size });
+  }
+  const range = resolveRange(options.range, stored.size);
+  if (inline !== null) {
+    const bytes = inline.slice(range.offset, range.offset + range.length);
+    return new QueuedObjectBody(stored, metadata, range, bytes);
+  }
+  const body = await payload(session, stored.operationId, pending, range.offset, range.length);
+  return body === null ? null : new QueuedObjectBody(stored, metadata, range, body);
+}
+
+async function payload(
+  { env, service }: Session,
+  id: string,
+  { stored }: PendingOperation,
+  offset: number,
+  length: number,
+): Promise<Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array> | null> {
+  if (length === 0) return new Uint8Array(0);
+  const shard = shardOf(stored.key, await shardCount(env, service));
+  const late = () => new Error(`no answer from the queue within ${PEEK_TIMEOUT_MS} ms`);
+  try {
+    return await within(queueStub(env, service, shard).payload(id, offset, length), PEEK_TIMEOUT_MS, late);
+  } catch (cause) {
+    throw unavailable("The key has a queued write, and the queue does not answer.", undefined, cause);
+  }
+}

@@ -1,0 +1,6 @@
+/** What application Workers import. */
+export { type BucketOptions, FailoverBucket, type WriteOptions } from "./bucket/failover-bucket";
+export type { DeleteOutcome, PutOutcome, ReadSource } from "./bucket/write-outcome";
+export { DEFAULT_SERVICE, type FailoverEnv } from "./shared/env";
+export { FailoverError, type FailoverErrorCode, isFailoverError } from "./shared/errors";
+export type * from "./shared/records";
