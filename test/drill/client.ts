@@ -173,8 +173,8 @@ function metadataOf(headers: Headers): Record<string, string> {
 
 function etagOf(text: string): string | null {
   if (text === "") return null;
-  const { etag } = JSON.parse(text) as { etag?: string };
-  return etag === undefined || etag === "" ? null : unquoted(etag);
+  const { etag } = JSON.parse(text) as { etag?: string | null };
+  return typeof etag === "string" ? unquoted(etag) : null;
 }
 
 function unquoted(etag: string): string {
