@@ -1,0 +1,329 @@
+import { DurableObject } from "cloudflare:workers";
+import initial from "../../migrations/service/0001_initial.sql";
+import { faultProblem, isExpired, parseFaults } from "../../src/bucket/fault-rules";
+import { configure, force } from "../../src/circuit/circuit";
+import { DEFAULT_CONFIG, type EffectiveConfig } from "../../src/shared/config";
+import { type FailoverEnv, namespace, rawBucket } from "../../src/shared/env";
+import {
+  type Answer,
+  type CalmNotice,
+  type DrainGrant,
+  type DrainRequest,
+  type FaultRule,
+  type IsolateReport,
+  type NoticeReply,
+  OPERATION_CLASSES,
+  type Refusal,
+  type ShardNotice,
+  type Snapshot,
+} from "../../src/shared/protocol";
+import type { Actor, EventRecord, HealthMetrics, ServiceRecord } from "../../src/shared/records";
+import type { ModeChange, ProbeResult, ServiceOverview, ServiceRpc, SystemRpc } from "../../src/shared/rpc";
+import { within } from "../../src/shared/within";
+import { migrate } from "../shared/migrate";
+import { changedByHand, modeProblem } from "./by-hand";
+import { newEvent } from "./changes";
+import { ServiceCore } from "./service-core";
+import { changedKeys, completeConfig, newService, settingsOf, storedService } from "./service-state";
+import { ServiceStore } from "./service-store";
+import { drainTerms, serviceRecord, totalUsage } from "./service-views";
+import { takeCalm, takeNotice } from "./shards";
+
+const MIGRATIONS = [{ name: "0001_initial", sql: initial }];
+const SYSTEM_TIMEOUT_MS = 2_000;
+const REFUSED_SHARD = { operations: 0, bytes: 0 };
+
+/**
+ * One service: its circuits, status, events and shards (DESIGN §7). A shell over `ServiceCore`: each call makes sure that
+ * the service is there, takes something in, and lets the core settle the rest.
+ */
+export class ServiceDO extends DurableObject<FailoverEnv> implements ServiceRpc {
+  readonly #store: ServiceStore;
+  #core: ServiceCore | null = null;
+  #starting: Promise<ServiceCore> | null = null;
+  #configReadAt = 0;
+  #configPushes = 0;
+
+  constructor(ctx: DurableObjectState, env: FailoverEnv) {
+    super(ctx, env);
+    migrate(ctx, MIGRATIONS);
+    this.#store = new ServiceStore(ctx.storage.sql);
+    const row = this.#store.status();
+    if (row === null) return;
+    const now = Date.now();
+    const faults = this.#mayInject() ? this.#store.faults() : [];
+    const state = storedService(row, this.#store.shards(), faults, hasBucket(env, row.service_name));
+    this.#core = new ServiceCore(ctx, env, this.#store, state, row.trusted_until, now);
+    // The alarm is derived anew: the last one may have been lost.
+    this.#core.settle(now);
+  }
+
+  async report(report: IsolateReport): Promise<Snapshot> {
+    const core = await this.#ready();
+    const now = Date.now();
+    core.takeReport(report, now);
+    core.settle(now);
+    return core.snapshotFor(report.reporter, now);
+  }
+
+  async overview(): Promise<ServiceOverview> {
+    const core = await this.#ready();
+    const now = Date.now();
+    core.settle(now);
+    return {
+      record: serviceRecord(core.state, core.metrics(now), now),
+      usage: totalUsage(core.state),
+      paused: core.state.paused,
+      lastCheck: core.state.lastCheckAt,
+      bucketCalls: core.calls.all,
+      bucketCallsWhileOpen: core.calls.whileOpen,
+    };
+  }
+
+  async probe(): Promise<{ result: ProbeResult | null; metrics: HealthMetrics }> {
+    const core = await this.#ready();
+    const result = await core.probe();
+    return { result, metrics: core.metrics(Date.now()) };
+  }
+
+  async setMode(change: ModeChange, by: Actor): Promise<Answer<{ record: ServiceRecord; snapshot: Snapshot }>> {
+    const problem = modeProblem(change);
+    if (problem !== null) return invalid(problem);
+    const core = await this.#ready();
+    const { state } = core;
+    const now = Date.now();
+    state.byHand = changedByHand(state.byHand, change, now);
+    state.reason = change.reason;
+    for (const c of OPERATION_CLASSES) force(state.circuits[c], state.byHand.modes[c].mode, now);
+    const { mode, circuits = OPERATION_CLASSES, reason, durationMs = null } = change;
+    const data = { mode, circuits, read_only: state.byHand.readOnly.on, reason, duration_ms: durationMs, ...named(by) };
+    this.#store.addEvent(newEvent("MODE_CHANGED", "WARNING", data, now));
+    core.settle(now);
+    core.save(now);
+    return {
+      ok: true,
+      record: serviceRecord(state, core.metrics(now), now),
+      snapshot: core.snapshotFor(null, now),
+    };
+  }
+
+  async setFaults(
+    faults: readonly FaultRule[],
+    by: Actor,
+  ): Promise<Answer<{ faults: readonly FaultRule[]; snapshot: Snapshot }>> {
+    if (!this.#mayInject()) {
+      return {
+        ok: false,
+        code: "FAULT_INJECTION_OFF",
+        message: "Fault injection is off. FAULT_INJECTION=on allows it.",
+      };
+    }
+    const problem = faultProblem(faults);
+    if (problem !== null) return invalid(problem);
+    const core = await this.#ready();
+    const now = Date.now();
+    core.state.faults = parseFaults(faults).filter((rule) => !isExpired(rule, now));
+    this.#store.saveFaults(core.state.faults);
+    this.#store.addEvent(newEvent("FAULTS_CHANGED", "WARNING", { faults: core.state.faults, ...named(by) }, now));
+    core.settle(now);
+    return { ok: true, faults: core.state.faults, snapshot: core.snapshotFor(null, now) };
+  }
+
+  async faults(): Promise<readonly FaultRule[]> {
+    const core = await this.#ready();
+    core.settle(Date.now());
+    return core.state.faults;
+  }
+
+  async setPaused(paused: boolean, by: Actor): Promise<Answer<{ paused: boolean }>> {
+    const core = await this.#ready();
+    const now = Date.now();
+    if (core.state.paused !== paused) {
+      core.state.paused = paused;
+      this.#store.addEvent(newEvent(paused ? "QUEUE_PAUSED" : "QUEUE_RESUMED", "WARNING", named(by), now));
+    }
+    core.settle(now);
+    return { ok: true, paused };
+  }
+
+  async events(since: number, limit: number): Promise<{ storageId: string; events: EventRecord[] }> {
+    const core = await this.#ready();
+    core.settle(Date.now());
+    return { storageId: core.state.storageId, events: this.#store.events(core.state.name, since, limit) };
+  }
+
+  async configChanged(config: EffectiveConfig, by: Actor): Promise<void> {
+    const core = await this.#ready();
+    this.#configPushes += 1;
+    this.#applyConfig(core, config, named(by), Date.now());
+  }
+
+  async poke(): Promise<void> {
+    const core = await this.#ready();
+    await this.#readConfig(core);
+    const now = Date.now();
+    core.disarm();
+    core.settle(now);
+    core.wakeBusyShards(now);
+  }
+
+  async notice(notice: ShardNotice): Promise<NoticeReply> {
+    const core = await this.#ready();
+    const { state } = core;
+    const now = Date.now();
+    const held = state.shards.get(notice.shard);
+    const { max_queue_size: operations, max_queue_bytes: bytes } = state.config.queue;
+    const taken = takeNotice(held, notice, { operations, bytes }, state.shardCount, state.shards.values());
+    if (taken !== null) {
+      state.shards.set(notice.shard, taken.record);
+      this.#store.saveShard(taken.record, now);
+      if (taken.isWider) core.shardWidened(notice.shard);
+      if ((held?.busy ?? null) === null) this.#shardEvent("SHARD_BUSY", notice, now);
+    }
+    core.settle(now);
+    return {
+      quota: taken?.record.quota ?? held?.quota ?? REFUSED_SHARD,
+      leasesEndInMs: core.leasesEndInMs(notice.shard, now),
+      terms: drainTerms(state, now),
+    };
+  }
+
+  async calm(notice: CalmNotice): Promise<{ accepted: boolean }> {
+    const core = await this.#ready();
+    const { shards } = core.state;
+    const now = Date.now();
+    const held = shards.get(notice.shard);
+    const record = takeCalm(held, notice);
+    if (record === null) return { accepted: false };
+    shards.set(notice.shard, record);
+    this.#store.saveShard(record, now);
+    if ((held?.busy ?? null) !== null) this.#shardEvent("SHARD_CALM", notice, now);
+    core.settle(now);
+    return { accepted: true };
+  }
+
+  async drain({ shard, report, usage, ready }: DrainRequest): Promise<DrainGrant> {
+    const core = await this.#ready();
+    const now = Date.now();
+    core.takeReport(report, now);
+    core.takeUsage(shard, usage);
+    core.settle(now);
+    return core.grant(shard, report.reporter, ready, now);
+  }
+
+  async recordEvent(event: Omit<EventRecord, "seq" | "service_name"> & { id: string }): Promise<void> {
+    const core = await this.#ready();
+    this.#store.addEvent(event);
+    core.settle(Date.now());
+  }
+
+  /** Catches everything: the platform gives an alarm up after a few errors, and settling sets the next one. */
+  override async alarm(): Promise<void> {
+    const core = this.#core;
+    if (core === null) return;
+    core.disarm();
+    core.settle(Date.now());
+    await core.probing;
+    this.#readConfigInBackground(core);
+    core.settle(Date.now());
+  }
+
+  // ── the service and its config ────────────────────────────────────────────────────────────────────────────────
+
+  async #ready(): Promise<ServiceCore> {
+    if (this.#core === null) {
+      this.#starting ??= this.#start().finally(() => {
+        this.#starting = null;
+      });
+      return await this.#starting;
+    }
+    this.#readConfigInBackground(this.#core);
+    return this.#core;
+  }
+
+  /** First use: registers, fixes the number of shards, and tells shard 0, which cold isolates ask when we are down. */
+  async #start(): Promise<ServiceCore> {
+    const { name } = this.ctx.id;
+    if (name === undefined) throw new Error("a ServiceDO is found by its service's name: use idFromName");
+    this.#configReadAt = Date.now();
+    const config = (await this.#register(name)) ?? DEFAULT_CONFIG;
+    const now = Date.now();
+    const state = newService(name, config, hasBucket(this.env, name), now);
+    const core = new ServiceCore(this.ctx, this.env, this.#store, state, 0, now);
+    this.#core = core;
+    core.save(now);
+    core.settle(now);
+    core.wakeShard(0, now);
+    return core;
+  }
+
+  /** The config in force; null when SystemDO does not answer. */
+  async #register(name: string): Promise<EffectiveConfig | null> {
+    try {
+      return completeConfig(await within(systemObject(this.env).register(name), SYSTEM_TIMEOUT_MS, noAnswer));
+    } catch (error) {
+      const message = "the config was not read, the stored one stays in force";
+      console.warn(JSON.stringify({ level: "warn", message, service: name, error: String(error) }));
+      return null;
+    }
+  }
+
+  /** A push may have been lost: at most once per lease cap the config is read again. */
+  #readConfigInBackground(core: ServiceCore): void {
+    const { lease_cap_ms } = core.state.config.service;
+    if (Date.now() - this.#configReadAt >= lease_cap_ms) this.ctx.waitUntil(this.#readConfig(core));
+  }
+
+  async #readConfig(core: ServiceCore): Promise<void> {
+    this.#configReadAt = Date.now();
+    const pushes = this.#configPushes;
+    const config = await this.#register(core.state.name);
+    // What was pushed meanwhile is newer.
+    if (config !== null && pushes === this.#configPushes) this.#applyConfig(core, config, {}, Date.now());
+  }
+
+  #applyConfig(core: ServiceCore, offered: EffectiveConfig, by: Record<string, string>, now: number): void {
+    const { state } = core;
+    const config = completeConfig(offered);
+    const changed = changedKeys(state.config, config);
+    if (Object.keys(changed).length === 0) return;
+    state.config = config;
+    for (const c of OPERATION_CLASSES) configure(state.circuits[c], settingsOf(config, state.hasProbe));
+    this.#store.addEvent(newEvent("CONFIG_CHANGED", "INFO", { changed, ...by }, now));
+    core.settle(now);
+    core.save(now);
+  }
+
+  #shardEvent(type: "SHARD_BUSY" | "SHARD_CALM", { shard, epoch }: CalmNotice, now: number): void {
+    this.#store.addEvent(newEvent(type, "INFO", { shard, epoch }, now));
+  }
+
+  #mayInject(): boolean {
+    return this.env.FAULT_INJECTION === "on";
+  }
+}
+
+function systemObject(env: FailoverEnv): SystemRpc {
+  const objects = namespace(env, "SYSTEM_DO");
+  return objects.get(objects.idFromName("system")) as unknown as SystemRpc;
+}
+
+const noAnswer = () => new Error(`no answer within ${SYSTEM_TIMEOUT_MS} ms`);
+
+/** A service without a bucket of ours has no probe. */
+function hasBucket(env: FailoverEnv, service: string): boolean {
+  try {
+    rawBucket(env, service);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function invalid(message: string): Refusal {
+  return { ok: false, code: "INVALID_REQUEST", message };
+}
+
+function named({ actor, requestId }: Actor): Record<string, string> {
+  return { actor, request_id: requestId };
+}

@@ -1,0 +1,49 @@
+/** All SQL of the SystemDO, as named statements over typed rows. */
+export interface ConfigRow extends Record<string, SqlStorageValue> {
+  service_name: string;
+  config_key: string;
+  config_value: string;
+  updated_at: number;
+  updated_by: string;
+}
+
+export class SystemStore {
+  constructor(private readonly sql: SqlStorage) {}
+
+  addService(service: string, now: number): void {
+    this.sql.exec(
+      "INSERT INTO services (service_name, registered_at) VALUES (?, ?) ON CONFLICT (service_name) DO NOTHING",
+      service,
+      now,
+    );
+  }
+
+  services(): string[] {
+    return this.sql
+      .exec<{ service_name: string }>("SELECT service_name FROM services ORDER BY service_name")
+      .toArray()
+      .map((row) => row.service_name);
+  }
+
+  /** What was set, of all sections. */
+  config(): ConfigRow[] {
+    return this.sql
+      .exec<ConfigRow>("SELECT service_name, config_key, config_value, updated_at, updated_by FROM failover_config")
+      .toArray();
+  }
+
+  saveConfig(section: string, key: string, value: number, description: string, by: string, now: number): void {
+    this.sql.exec(
+      `INSERT INTO failover_config (service_name, config_key, config_value, description, updated_at, updated_by)
+       VALUES (?, ?, ?, ?, ?, ?)
+       ON CONFLICT (service_name, config_key) DO UPDATE SET config_value = excluded.config_value,
+         description = excluded.description, updated_at = excluded.updated_at, updated_by = excluded.updated_by`,
+      section,
+      key,
+      String(value),
+      description,
+      now,
+      by,
+    );
+  }
+}

@@ -1,0 +1,52 @@
+-- One row: the object is one service.
+CREATE TABLE service_status (
+    id INTEGER PRIMARY KEY,
+    service_name TEXT NOT NULL UNIQUE,
+    status TEXT NOT NULL DEFAULT 'HEALTHY',
+    circuit_breaker_state TEXT NOT NULL DEFAULT 'CLOSED',
+    health_metrics TEXT NOT NULL DEFAULT '{}',
+    degradation_reason TEXT,
+    storage_id TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    shard_count INTEGER NOT NULL,
+    read_circuit TEXT NOT NULL,
+    write_circuit TEXT NOT NULL,
+    by_hand TEXT NOT NULL,
+    paused INTEGER NOT NULL DEFAULT 0,
+    config TEXT NOT NULL,
+    clock_offset_ms INTEGER NOT NULL DEFAULT 0,
+    trusted_until INTEGER NOT NULL DEFAULT 0,
+    last_write_success_at INTEGER,
+    last_check_at INTEGER,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL
+);
+
+CREATE INDEX idx_service_status_service_name ON service_status(service_name);
+
+-- `seq` is given out by the store, one after the other: it has no gap.
+CREATE TABLE system_events (
+    seq INTEGER PRIMARY KEY,
+    event_id TEXT NOT NULL UNIQUE,
+    event_type TEXT NOT NULL,
+    event_category TEXT NOT NULL,
+    severity TEXT NOT NULL DEFAULT 'INFO',
+    event_data TEXT NOT NULL DEFAULT '{}',
+    created_at TEXT NOT NULL
+);
+
+-- Every shard that was ever busy. `busy` is JSON: null (calm), "all", or a list of key hashes.
+CREATE TABLE shards (
+    shard INTEGER PRIMARY KEY,
+    epoch INTEGER NOT NULL,
+    busy TEXT NOT NULL,
+    usage TEXT NOT NULL,
+    quota_operations INTEGER NOT NULL DEFAULT 0,
+    quota_bytes INTEGER NOT NULL DEFAULT 0,
+    updated_at INTEGER NOT NULL
+);
+
+CREATE TABLE faults (
+    position INTEGER PRIMARY KEY,
+    rule TEXT NOT NULL
+);
