@@ -1,4 +1,5 @@
-import { askOrNull, knownServices, serviceObject } from "./http/objects";
+import { serviceStub } from "./bucket/stubs";
+import { askOrNull, knownServices } from "./http/objects";
 import type { WorkerEnv } from "./shared/env";
 
 const AT_ONCE = 6;
@@ -10,7 +11,7 @@ export async function pokeServices(env: WorkerEnv): Promise<void> {
   const worker = async () => {
     for (let name = waiting.shift(); name !== undefined; name = waiting.shift()) {
       const service = name;
-      await askOrNull(`The monitor of ${service}`, () => serviceObject(env, service).poke(), DEADLINE_MS);
+      await askOrNull(`The monitor of ${service}`, () => serviceStub(env, service).poke(), DEADLINE_MS);
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, worker));

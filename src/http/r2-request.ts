@@ -1,4 +1,4 @@
-import type { WriteOptions } from "../bucket/failover-bucket";
+import type { WriteOptions } from "../bucket/write-options";
 import { FailoverError } from "../shared/errors";
 import { operationId } from "../shared/keys";
 import { brokenBody, readUpTo, wholeNumber } from "./input";

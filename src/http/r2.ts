@@ -109,10 +109,8 @@ function objectResponse(object: R2ObjectBody, source: ReadSource, range: R2Range
   const headers = objectHeaders(object, source);
   const { first, last } = range === null ? { first: 0, last: object.size - 1 } : servedBytes(range, object.size);
   if (range !== null) headers.set("content-range", `bytes ${first}-${last}/${object.size}`);
-  // A queued payload comes as a stream without a length; R2's own body knows its length and stays untouched.
-  const body = source === "primary" ? object.body : object.body.pipeThrough(new FixedLengthStream(last - first + 1));
   // `manual`: the stored bytes are what Content-Encoding says already, and must not be encoded once more.
-  return new Response(body, { status: range === null ? 200 : 206, headers, encodeBody: "manual" });
+  return new Response(object.body, { status: range === null ? 200 : 206, headers, encodeBody: "manual" });
 }
 
 /** `/r2/` without a key: lists are not offered, everything else needs one. */

@@ -1,5 +1,5 @@
 import { env } from "cloudflare:workers";
-import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { shardName } from "../../../src/shared/keys";
 import type { OperationRecord } from "../../../src/shared/records";
 import { asAdmin, asGateway, send, verdict } from "./client";
@@ -188,19 +188,6 @@ describe("what the public sees of an outage", () => {
     expect(shards).toHaveLength(8);
     expect(shards.reduce((sum, { pending }) => sum + pending, 0)).toBe(open.pending);
   });
-});
-
-test("a dead letter is redriven once its cause is gone, and then is in R2", async () => {
-  const { operation_id } = await queuedPut("/r2/out/redriven", "at last");
-  await asAdmin("DELETE", FAULTS);
-  await asAdmin("POST", "/health/queue/resume");
-  const redrive = await asAdmin("POST", "/health/queue/redrive", { json: {} });
-  expect(await redrive.json()).toMatchObject({ service_name: "R2_STORAGE", unreachable_shards: 0 });
-  await vi.waitFor(async () => expect((await operation(operation_id)).status).toBe("COMPLETED"), {
-    timeout: 20_000,
-    interval: 200,
-  });
-  expect(await (await env.R2_BUCKET.get("out/redriven"))?.text()).toBe("at last");
 });
 
 test("with the queue's objects out of reach a write that R2 refuses is refused: 503 with Retry-After", async () => {
