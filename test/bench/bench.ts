@@ -1,0 +1,63 @@
+/**
+ * `npm run bench`: every figure beside its peer, all under workerd, in this one run.
+ *
+ * Prints a JSON line a figure as it is measured, then the table. `--only <text>`: the benchmarks whose name contains
+ * it. A miss is shown and is no failure: timings depend on the machine.
+ */
+import { parseArgs } from "node:util";
+import { benchBucket } from "./bucket.ts";
+import { benchCircuit } from "./circuit.ts";
+import { type Figure, isMet } from "./figure.ts";
+import { benchDrain, benchEnqueue, benchPending, benchStuck } from "./queue.ts";
+
+const BENCHES: Readonly<Record<string, () => Promise<Figure[]>>> = {
+  circuit: benchCircuit,
+  bucket: benchBucket,
+  enqueue: benchEnqueue,
+  drain: benchDrain,
+  stuck: benchStuck,
+  pending: benchPending,
+};
+
+const { values } = parseArgs({ options: { only: { type: "string", default: "" } } });
+const chosen = Object.entries(BENCHES).filter(([name]) => name.includes(values.only));
+if (chosen.length === 0) {
+  console.error(`No benchmark is called "${values.only}". There are: ${Object.keys(BENCHES).join(", ")}.`);
+  process.exit(2);
+}
+
+const figures: Figure[] = [];
+for (const [, bench] of chosen) {
+  for (const figure of await bench()) {
+    const { name, ours, peer, unit, ratio } = figure;
+    console.log(JSON.stringify({ name, ours, peer, unit, ratio }));
+    figures.push(figure);
+  }
+}
+console.log(`\n${table(figures)}\n`);
+console.log(summary(figures));
+
+/** Ratios only: times are of this machine. */
+function table(rows: readonly Figure[]): string {
+  const cells = [
+    ["figure", "ratio", "must", ""],
+    ...rows.map((row) => [
+      row.name,
+      String(row.ratio),
+      row.must ?? "",
+      { true: "pass", false: "MISS", null: "" }[`${isMet(row)}`],
+    ]),
+  ];
+  const width = (column: number) => Math.max(3, ...cells.map((row) => row[column]?.length ?? 0));
+  const line = (row: readonly string[]) => `| ${row.map((cell, column) => cell.padEnd(width(column))).join(" | ")} |`;
+  const [head = [], ...body] = cells;
+  return [line(head), `|${head.map((_, column) => "-".repeat(width(column) + 2)).join("|")}|`, ...body.map(line)].join(
+    "\n",
+  );
+}
+
+function summary(rows: readonly Figure[]): string {
+  const missed = rows.filter((row) => isMet(row) === false);
+  const bound = rows.filter((row) => isMet(row) !== null).length;
+  return `${bound - missed.length} of ${bound} figures are as they must be${missed.map((row) => `\nMISS: ${row.name}: ${row.ratio}, must be ${row.must}`).join("")}`;
+}

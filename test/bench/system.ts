@@ -1,0 +1,65 @@
+/** The whole system under Miniflare, with the benchmarks' routes. */
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+import { convertV4MiniflareOptions, Miniflare } from "miniflare";
+
+const WORKER = fileURLToPath(new URL("./workers/system-worker.ts", import.meta.url));
+
+export type Parameters = Readonly<Record<string, string | number>>;
+
+export interface BenchSystem {
+  /** Calls a route of the bench Worker. Rejects with what the route threw. */
+  call<T>(route: string, parameters?: Parameters): Promise<T>;
+  stop(): Promise<void>;
+}
+
+/** `services`: names beside the default one, all with the same bucket. */
+export async function startBenchSystem(services: readonly string[] = []): Promise<BenchSystem> {
+  const object = (className: string) => ({ className, useSQLite: true });
+  const miniflare = new Miniflare(
+    convertV4MiniflareOptions({
+      modules: true,
+      script: await bundle(),
+      compatibilityDate: "2026-10-01",
+      r2Buckets: ["R2_BUCKET"],
+      durableObjects: {
+        SERVICE_DO: object("ServiceDO"),
+        QUEUE_DO: object("QueueDO"),
+        SYSTEM_DO: object("SystemDO"),
+        PEER_DO: object("PeerDO"),
+      },
+      bindings:
+        services.length === 0
+          ? {}
+          : { R2_SERVICES: JSON.stringify(Object.fromEntries(services.map((name) => [name, "R2_BUCKET"]))) },
+    }),
+  );
+  return {
+    async call<T>(route: string, parameters: Parameters = {}): Promise<T> {
+      const url = new URL(route, "http://bench/");
+      for (const [name, value] of Object.entries(parameters)) url.searchParams.set(name, String(value));
+      const response = await miniflare.dispatchFetch(url.href);
+      const answer: unknown = await response.json();
+      if (!response.ok) throw new Error(`${url.pathname}${url.search}: ${answer}`);
+      return answer as T;
+    },
+    stop: () => miniflare.dispose(),
+  };
+}
+
+async function bundle(): Promise<string> {
+  const { outputFiles } = await build({
+    entryPoints: [WORKER],
+    bundle: true,
+    write: false,
+    format: "esm",
+    platform: "neutral",
+    mainFields: ["module", "main"],
+    conditions: ["workerd", "worker", "import"],
+    external: ["cloudflare:*", "node:*"],
+    loader: { ".sql": "text" },
+  });
+  const [bundled] = outputFiles;
+  if (bundled === undefined) throw new Error("esbuild wrote nothing");
+  return bundled.text;
+}

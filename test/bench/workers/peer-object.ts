@@ -1,0 +1,36 @@
+import { DurableObject } from "cloudflare:workers";
+import { PayloadStore } from "../../../durable-objects/queue/payload-store";
+import { type NewOperation, QueueStore } from "../../../durable-objects/queue/queue-store";
+import { migrate } from "../../../durable-objects/shared/migrate";
+import initial from "../../../migrations/queue/0001_initial.sql";
+import type { FailoverEnv } from "../../../src/shared/env";
+
+/** What the queue is measured beside: an object with the same tables that only inserts, or only puts. */
+export class PeerDO extends DurableObject<FailoverEnv> {
+  readonly #operations: QueueStore;
+  readonly #payloads: PayloadStore;
+
+  constructor(ctx: DurableObjectState, env: FailoverEnv) {
+    super(ctx, env);
+    migrate(ctx, [{ name: "0001_initial", sql: initial }]);
+    this.#operations = new QueueStore(ctx.storage.sql);
+    this.#payloads = new PayloadStore(ctx.storage.sql);
+  }
+
+  /** The row and the payload that an enqueue leaves behind. */
+  async insert(operation: NewOperation, payload: Uint8Array): Promise<number> {
+    this.#payloads.write(operation.operationId, 0, payload);
+    return this.#operations.insert(operation);
+  }
+
+  /** A bare loop of puts. Answers how long it took, ms. */
+  async putAll(prefix: string, count: number, concurrency: number, payload: Uint8Array): Promise<number> {
+    const startedAt = Date.now();
+    let next = 1;
+    const worker = async () => {
+      while (next <= count) await this.env.R2_BUCKET.put(`${prefix}${next++}`, payload);
+    };
+    await Promise.all(Array.from({ length: concurrency }, worker));
+    return Date.now() - startedAt;
+  }
+}

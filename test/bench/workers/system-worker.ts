@@ -1,0 +1,50 @@
+/** The real Worker and its objects, with one route more for each thing that `../bucket.ts` and `../queue.ts` measure. */
+import worker from "../../../src/index";
+import { QUEUE_SECTION } from "../../../src/shared/config";
+import type { WorkerEnv } from "../../../src/shared/env";
+import { calls, fill, objectRequests, type Side } from "./healthy";
+import * as queued from "./queued";
+
+export { ServiceDO, SystemDO } from "../../../src/index";
+export { BenchQueueDO as QueueDO } from "./bench-queue";
+export { PeerDO } from "./peer-object";
+
+type Parameters = (name: string) => string;
+type BenchEnv = queued.BenchEnv & WorkerEnv;
+
+const ROUTES: Readonly<Record<string, (env: BenchEnv, text: Parameters, number: (name: string) => number) => unknown>> =
+  {
+    fill: (env, _, number) => fill(env, number("size")),
+    calls: (env, text, number) => calls(env, text("side") as Side, text("method"), number("size"), number("count")),
+    requests: (env, _, number) => objectRequests(env, number("count")),
+    enqueue: (env, text, number) => queued.enqueueAll(env, text("service"), number("count")),
+    insert: (env, _, number) => queued.insertAll(env, number("count")),
+    prepare: (env, text) => queued.prepare(env, text("service")),
+    preload: (env, text, number) =>
+      queued.preload(env, text("service"), {
+        template: text("template"),
+        prefix: text("prefix"),
+        count: number("count"),
+        stuckMs: number("stuckMs"),
+      }),
+    claim: (env, text, number) => queued.claimAll(env, text("service"), number("count")),
+    drain: (env, text, number) => queued.drain(env, text("service"), text("prefix"), number("left")),
+    puts: (env, text, number) => queued.putAll(env, text("prefix"), number("count"), number("concurrency")),
+    unbound: (env) =>
+      env.SYSTEM_DO.get(env.SYSTEM_DO.idFromName("system")).setConfig(QUEUE_SECTION, "max_queue_size", 0, queued.BY),
+  };
+
+export default {
+  ...worker,
+  async fetch(incoming, env) {
+    const url = new URL(incoming.url);
+    const route = ROUTES[url.pathname.slice(1)];
+    if (route === undefined) return Response.json(`no such route: ${url.pathname}`, { status: 404 });
+    const text = (name: string) => url.searchParams.get(name) ?? "";
+    try {
+      return Response.json((await route(env, text, (name) => Number(text(name)))) ?? null);
+    } catch (error) {
+      return Response.json(error instanceof Error ? (error.stack ?? error.message) : String(error), { status: 500 });
+    }
+  },
+} satisfies ExportedHandler<BenchEnv>;
