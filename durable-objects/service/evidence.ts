@@ -15,7 +15,7 @@ import {
   type OperationClass,
   type Outcome,
 } from "../../src/shared/protocol";
-import { type Accusations, hear, suspicion } from "./confirm";
+import { type Accusations, answer, createAccusations, hear, suspicion } from "./confirm";
 import type { Leases } from "./leases";
 import type { ServiceState } from "./service-state";
 
@@ -25,11 +25,16 @@ type Random = () => number;
 const PROBE = "probe";
 
 export interface Evidence {
-  readonly accusations: Readonly<Record<OperationClass, Accusations>>;
+  readonly accusations: Record<OperationClass, Accusations>;
 }
 
 export function createEvidence(): Evidence {
-  return { accusations: { read: new Map(), write: new Map() } };
+  return { accusations: { read: createAccusations(), write: createAccusations() } };
+}
+
+/** The circuit has changed its state: evidence is of one generation. */
+export function forgetEvidence(evidence: Evidence, operationClass: OperationClass): void {
+  evidence.accusations[operationClass] = createAccusations();
 }
 
 /**
@@ -97,6 +102,7 @@ function suspicionOf(state: ServiceState, evidence: Evidence, operationClass: Op
 
 /** What a probe is for, fixed when it begins: its result counts for that only. */
 export interface Trial {
+  readonly startedAt: number;
   readonly generation: number;
   readonly permit: Permit | null;
   readonly isSuspect: boolean;
@@ -112,6 +118,7 @@ export function beginTrial(
   const circuit = state.circuits[operationClass];
   const verdict = stateAt(circuit, now) === "HALF_OPEN" ? acquire(circuit, now, random) : null;
   return {
+    startedAt: now,
     generation: circuit.generation,
     permit: verdict?.admitted === true ? verdict : null,
     isSuspect: suspicionOf(state, evidence, operationClass, now) === "suspect",
@@ -139,6 +146,7 @@ export function endTrial(
   recordCounts(circuit, counts, now, random);
   const accusations = evidence.accusations[operationClass];
   hear(accusations, PROBE, outcome === "failure" ? "OPEN" : "CLOSED", counts, now);
+  if (outcome === "success") answer(accusations, trial.startedAt);
   if (outcome !== "failure" || !trial.isSuspect || circuit.state !== "CLOSED") return false;
   trip(circuit, now, random);
   return true;

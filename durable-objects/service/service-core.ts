@@ -4,6 +4,7 @@ import { force } from "../../src/circuit/circuit";
 import { leaseMs } from "../../src/circuit/snapshot";
 import type { FailoverEnv } from "../../src/shared/env";
 import {
+  type CircuitView,
   type DrainGrant,
   type IsolateReport,
   OPERATION_CLASSES,
@@ -18,7 +19,7 @@ import { type BucketCalls, countCalls, createBucketCalls } from "./bucket-calls"
 import { type Budget, createBudget, grant, recordRound, restartBudget, topLevel } from "./budget";
 import { expiredByHand, isNothing } from "./by-hand";
 import { changedCircuits, changeEvents, newEvent, type Seen } from "./changes";
-import { createEvidence, type Evidence, isCurrent, judge, takeReport } from "./evidence";
+import { createEvidence, type Evidence, forgetEvidence, isCurrent, judge, takeReport } from "./evidence";
 import { isShardReporter, Leases } from "./leases";
 import { countReport, createMetrics, healthMetrics } from "./metrics";
 import { Prober } from "./prober";
@@ -27,9 +28,10 @@ import type { ServiceStore } from "./service-store";
 import { circuitViews, drainTerms, isIncident, snapshot, statusNow, visiblePart } from "./service-views";
 import { isRejecting, isWell } from "./status";
 
-/** While paused, or while a circuit is open for long, a shard asks again at the latest after this. */
+/** A shard that holds asks again within these, though it is woken when something changes. */
 const LONGEST_HOLD_MS = 5_000;
 const SHORTEST_HOLD_MS = 100;
+const TRIAL_HOLD_MS = 250;
 
 /**
  * The service in memory, with all that only memory needs to know. Every call takes something in and then calls `settle`,
@@ -168,8 +170,7 @@ export class ServiceCore {
     if (isWell(seen.status) && isNothing(state.byHand)) state.reason = null;
     if (!isVisible && seen.status === this.#seen.status) return;
     for (const operationClass of changed) {
-      // Evidence is of one generation.
-      this.#evidence.accusations[operationClass].clear();
+      forgetEvidence(this.#evidence, operationClass);
       if (operationClass === "write" && seen.circuits.write.state === "CLOSED") restartBudget(this.#budget);
     }
     for (const event of changeEvents(this.#seen, seen, state.reason, now)) this.store.addEvent(event);
@@ -223,12 +224,16 @@ export class ServiceCore {
     this.leases.tell(reporter, terms.circuits, now);
     const { write } = terms.circuits;
     if (state.paused || isRejecting(write.state)) {
-      const until = state.paused || write.openUntil === null ? LONGEST_HOLD_MS : write.openUntil - now;
-      const retryMs = Math.min(LONGEST_HOLD_MS, Math.max(SHORTEST_HOLD_MS, until));
-      return { terms, concurrency: 0, operations: 0, retryMs };
+      return { terms, concurrency: 0, operations: 0, retryMs: holdMs(state.paused, write, now) };
     }
     return { terms, ...grant(this.#budget, shard, ready, topLevel(state.shardCount), now) };
   }
+}
+
+function holdMs(paused: boolean, write: CircuitView, now: number): number {
+  if (paused || write.state === "FORCED_OPEN") return LONGEST_HOLD_MS;
+  if (write.openUntil === null) return TRIAL_HOLD_MS;
+  return Math.min(LONGEST_HOLD_MS, Math.max(SHORTEST_HOLD_MS, write.openUntil - now));
 }
 
 const noop = () => undefined;

@@ -23,9 +23,10 @@ import { within } from "../../src/shared/within";
 import { migrate } from "../shared/migrate";
 import { changedByHand, modeProblem } from "./by-hand";
 import { newEvent } from "./changes";
+import { parseCalm, parseDrain, parseEvent, parseNotice, parseReport } from "./incoming";
 import { ServiceCore } from "./service-core";
 import { changedKeys, completeConfig, newService, settingsOf, storedService } from "./service-state";
-import { ServiceStore } from "./service-store";
+import { type NewEvent, ServiceStore } from "./service-store";
 import { drainTerms, serviceRecord, totalUsage } from "./service-views";
 import { takeCalm, takeNotice } from "./shards";
 
@@ -58,7 +59,8 @@ export class ServiceDO extends DurableObject<FailoverEnv> implements ServiceRpc 
     this.#core.settle(now);
   }
 
-  async report(report: IsolateReport): Promise<Snapshot> {
+  async report(sent: IsolateReport): Promise<Snapshot> {
+    const report = parseReport(sent);
     const core = await this.#ready();
     const now = Date.now();
     core.takeReport(report, now);
@@ -167,7 +169,8 @@ export class ServiceDO extends DurableObject<FailoverEnv> implements ServiceRpc 
     core.wakeBusyShards(now);
   }
 
-  async notice(notice: ShardNotice): Promise<NoticeReply> {
+  async notice(sent: ShardNotice): Promise<NoticeReply> {
+    const notice = parseNotice(sent);
     const core = await this.#ready();
     const { state } = core;
     const now = Date.now();
@@ -188,7 +191,8 @@ export class ServiceDO extends DurableObject<FailoverEnv> implements ServiceRpc 
     };
   }
 
-  async calm(notice: CalmNotice): Promise<{ accepted: boolean }> {
+  async calm(sent: CalmNotice): Promise<{ accepted: boolean }> {
+    const notice = parseCalm(sent);
     const core = await this.#ready();
     const { shards } = core.state;
     const now = Date.now();
@@ -202,7 +206,8 @@ export class ServiceDO extends DurableObject<FailoverEnv> implements ServiceRpc 
     return { accepted: true };
   }
 
-  async drain({ shard, report, usage, ready }: DrainRequest): Promise<DrainGrant> {
+  async drain(sent: DrainRequest): Promise<DrainGrant> {
+    const { shard, report, usage, ready } = parseDrain(sent);
     const core = await this.#ready();
     const now = Date.now();
     core.takeReport(report, now);
@@ -211,7 +216,8 @@ export class ServiceDO extends DurableObject<FailoverEnv> implements ServiceRpc 
     return core.grant(shard, report.reporter, ready, now);
   }
 
-  async recordEvent(event: Omit<EventRecord, "seq" | "service_name"> & { id: string }): Promise<void> {
+  async recordEvent(sent: NewEvent): Promise<void> {
+    const event = parseEvent(sent);
     const core = await this.#ready();
     this.#store.addEvent(event);
     core.settle(Date.now());
