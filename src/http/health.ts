@@ -79,7 +79,7 @@ export async function r2Status(call: Call): Promise<Response> {
 }
 
 /** A service's record as this caller may see it: reasons need a token. */
-export function serviceRecord(call: Call, overview: Pick<ServiceOverview, "record">): ServiceRecord {
+function serviceRecord(call: Call, overview: Pick<ServiceOverview, "record">): ServiceRecord {
   return seesDetails(call) ? overview.record : { ...overview.record, degradation_reason: null };
 }
 

@@ -38,7 +38,7 @@ export async function listOperations(call: Call): Promise<Response> {
 }
 
 /** The query as a filter. Throws `INVALID_REQUEST`. */
-export function filterOf(query: URLSearchParams): OperationFilter {
+function filterOf(query: URLSearchParams): OperationFilter {
   const limit = wholeNumber(query.get("limit"), "limit", LIMIT);
   const status = query.get("status");
   const parsed = status === null ? undefined : statusSchema.safeParse(status);

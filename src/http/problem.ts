@@ -2,7 +2,7 @@ import { classifyR2Error } from "../bucket/r2-errors";
 import { ERROR_STATUS, FailoverError, type FailoverErrorCode } from "../shared/errors";
 import { r2HttpStatus } from "./r2-status";
 
-export type ProblemCode = FailoverErrorCode | "R2_ERROR" | "INTERNAL";
+type ProblemCode = FailoverErrorCode | "R2_ERROR" | "INTERNAL";
 
 /** An error on its way out, as a value. `detail` is safe to show. */
 export interface Problem {
@@ -55,8 +55,11 @@ function r2Sentence(message: string): string {
   return line.replace(/^\w+: /, "").replace(/\s*\(\d+\)\s*$/, "");
 }
 
-/** What a thrown error says to the outside. Anything unexpected is INTERNAL and shows nothing of itself. */
-export function problemOf(error: unknown): Problem {
+/**
+ * What a thrown error says to the outside. Anything unexpected is INTERNAL and shows nothing of itself; R2's own
+ * sentences are for callers with a token.
+ */
+export function problemOf(error: unknown, isPublic: boolean): Problem {
   if (error instanceof FailoverError) {
     return problem(error.code, error.message, {
       retryAfter: error.retryAfter,
@@ -68,7 +71,7 @@ export function problemOf(error: unknown): Problem {
     return {
       code: "R2_ERROR",
       status: r2HttpStatus(verdict.code),
-      detail: error instanceof Error ? r2Sentence(error.message) : "R2 refused the request.",
+      detail: isPublic || !(error instanceof Error) ? "R2 refused the request." : r2Sentence(error.message),
       members: { r2_code: verdict.code },
     };
   }

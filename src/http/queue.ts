@@ -23,7 +23,7 @@ export async function queueStatus(call: Call): Promise<Response> {
 }
 
 /** `paused` is null when the object that knows it does not answer; counts are those of the shards that do. */
-export function queueStatusRecord(
+function queueStatusRecord(
   shards: readonly AskedShard[],
   paused: boolean | null,
   withShards: boolean,

@@ -1,6 +1,6 @@
 import { Router } from "itty-router";
 import type { WorkerEnv } from "../shared/env";
-import { type Access, authorize } from "./auth";
+import { type Access, authorize, type Principal } from "./auth";
 import type { Call, Handler } from "./call";
 import { getConfig, putConfig } from "./config";
 import { events } from "./events";
@@ -90,15 +90,15 @@ export async function handle(request: Request, env: WorkerEnv): Promise<Response
   const requestId = requestIdOf(request.headers.get("x-request-id"));
   const method = request.method === "HEAD" ? "GET" : request.method;
   const notFound = () => problemResponse(problem("NOT_FOUND", "There is no such path."), requestId);
+  const incoming = { request, env, requestId };
   let response: Response;
   try {
-    const incoming = { request, env, requestId };
     const routed: Response | undefined = isMultipart(request.url)
       ? undefined
       : await router.fetch({ method, url: request.url }, incoming);
     response = routed ?? notFound();
   } catch (error) {
-    response = failed(error, request, requestId);
+    response = failed(error, incoming, "anonymous");
   }
   if (request.method === "HEAD") response = new Response(null, response);
   response.headers.set("x-request-id", requestId);
@@ -110,11 +110,15 @@ async function run(route: Route, params: Record<string, string>, incoming: Incom
   const verdict = await authorize(request, env, route.access);
   if (!verdict.ok) return problemResponse(verdict.problem, requestId);
   const call: Call = { request, env, url: new URL(request.url), params, principal: verdict.principal, requestId };
-  return route.handle(call);
+  try {
+    return await route.handle(call);
+  } catch (error) {
+    return failed(error, incoming, verdict.principal);
+  }
 }
 
-function failed(error: unknown, request: Request, requestId: string): Response {
-  const found = problemOf(error);
+function failed(error: unknown, { request, requestId }: Incoming, principal: Principal): Response {
+  const found = problemOf(error, principal === "anonymous");
   if (found.code === "INTERNAL") {
     log("error", "unexpected_error", { request_id: requestId, method: request.method, ...errorFields(error) });
   }

@@ -13,7 +13,7 @@ export interface ServiceView {
 }
 
 /** A service whose object is silent goes on by what its isolates know (fail static): degraded, not offline. */
-export function statusOf(view: ServiceView): ServiceStatus {
+function statusOf(view: ServiceView): ServiceStatus {
   return view.overview?.record.status ?? "DEGRADED";
 }
 
@@ -37,7 +37,7 @@ export function queueRecord(usages: readonly ShardUsage[], now: number): QueueRe
 }
 
 /** The worst service's status; OFFLINE only if the default service is. */
-export function overallStatus(views: readonly ServiceView[]): ServiceStatus {
+function overallStatus(views: readonly ServiceView[]): ServiceStatus {
   const statuses = views.map((view) => {
     const status = statusOf(view);
     return status === "OFFLINE" && view.service !== DEFAULT_SERVICE ? "DEGRADED" : status;

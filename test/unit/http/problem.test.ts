@@ -29,12 +29,13 @@ describe("what a thrown error says to the outside", () => {
     ["a string", 500, "INTERNAL"],
     [undefined, 500, "INTERNAL"],
   ])("%s: %i %s", (error, status, code) => {
-    expect(problemOf(error)).toMatchObject({ status, code });
+    expect(problemOf(error, false)).toMatchObject({ status, code });
   });
 
   test("R2's caller errors carry R2's code and sentence, without its wrapping", () => {
     const found = problemOf(
       new Error("put: The MD5 checksum you specified did not match.\nActual MD5 was: 00 (10037)"),
+      false,
     );
     expect(found).toMatchObject({
       detail: "The MD5 checksum you specified did not match.",
@@ -42,13 +43,19 @@ describe("what a thrown error says to the outside", () => {
     });
   });
 
+  test("R2's sentence is not shown to the public", () => {
+    const found = problemOf(new Error("get: The bucket attic does not exist (10006)"), true);
+    expect(found).toMatchObject({ status: 404, code: "R2_ERROR" });
+    expect(found.detail).not.toContain("attic");
+  });
+
   test("nothing of an unexpected error is shown", () => {
-    expect(problemOf(new Error("SQLITE_CONSTRAINT: secret table")).detail).not.toMatch(/sqlite|secret/i);
+    expect(problemOf(new Error("SQLITE_CONSTRAINT: secret table"), false).detail).not.toMatch(/sqlite|secret/i);
   });
 
   test("a write whose outcome is unknown says so", () => {
     const error = new FailoverError("SERVICE_UNAVAILABLE", "no answer", { outcomeUnknown: true });
-    expect(problemOf(error).members).toEqual({ outcome_unknown: true });
+    expect(problemOf(error, false).members).toEqual({ outcome_unknown: true });
   });
 });
 
