@@ -1,10 +1,10 @@
 /** Deletes and conditional puts ask before they call R2: go ahead, or queue up behind what is pending. */
+import { FENCE_MARGIN_MS } from "../../src/shared/fence";
 import { hashKey } from "../../src/shared/keys";
 import type { AskReply, AskRequest, AskVerdict } from "../../src/shared/protocol";
 import { fits, roomProblem, wantedQuota } from "./capacity";
 import { storedOf } from "./operation-row";
 import { accept } from "./order";
-import { FENCE_MARGIN_MS } from "./r2-calls";
 import { idReused } from "./refusals";
 import { requestProblem } from "./request-problem";
 import { score } from "./schedule";

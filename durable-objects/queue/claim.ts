@@ -1,8 +1,9 @@
 /** Chooses what is applied next. Synchronous: an operation is claimed, parked or put off in one commit. */
+import { FENCE_MARGIN_MS } from "../../src/shared/fence";
 import type { Claim } from "./apply";
 import type { OperationRow } from "./operation-row";
 import { end, settleKey } from "./order";
-import { FENCE_MARGIN_MS, writeDeadlineMs } from "./r2-calls";
+import { writeDeadlineMs } from "./r2-calls";
 import { blockedUntil, isChargeable, isExhausted, ownCallUntil } from "./schedule";
 import type { Shard } from "./shard";
 

@@ -4,9 +4,6 @@ import type { OperationClass } from "../../src/shared/protocol";
 import { within } from "../../src/shared/within";
 import type { Shard } from "./shard";
 
-/** A call of unknown end may land this much after its deadline before we stop fearing it. */
-export const FENCE_MARGIN_MS = 5_000;
-
 const BYTES_PER_MS = 1_024;
 
 /** The deadline of a write: what the config says, and time for the bytes at about 1 MiB/s. */

@@ -1,5 +1,6 @@
 /** One call to R2: with a deadline, retried in place where R2 only asks for patience, and its result taken down. */
 import type { Permit } from "../circuit/circuit";
+import { FENCE_MARGIN_MS } from "../shared/fence";
 import { type BucketMethod, type DirectCall, methodClass, type Outcome } from "../shared/protocol";
 import { ended } from "./admission";
 import { type OwedClock, withDeadline } from "./deadline";
@@ -8,8 +9,6 @@ import { configOf } from "./isolate-state";
 import { classifyR2Error, R2TimeoutError } from "./r2-errors";
 import type { Session } from "./session";
 
-/** A call that was given up lands within this much after its deadline, or is refused by its fence. */
-const FENCE_MARGIN_MS = 5_000;
 const THROTTLED_RETRIES = 2;
 const THROTTLED_MIN_MS = 100;
 const THROTTLED_MAX_MS = 1_000;
