@@ -32,6 +32,8 @@ export class Drain {
   #isRunning = false;
   #messages: Promise<void> | null = null;
   #grant: { concurrency: number; left: number; until: number } = { concurrency: 0, left: 0, until: 0 };
+  /** Not given back yet: other shards wait for it, and its outcomes are not told. */
+  #holdsGrant = false;
   /** The drain neither asks nor tries before this. */
   holdUntil = 0;
 
@@ -74,7 +76,11 @@ export class Drain {
         }
         if (mayClaim && this.#inFlight < MAX_IN_FLIGHT && (await this.#claimSome())) continue;
         const isIdle = this.#inFlight === 0 && this.#messages === null;
-        if (isIdle && !(now < stopAt && now >= this.holdUntil && store.hasReady())) return;
+        if (isIdle && !(now < stopAt && now >= this.holdUntil && store.hasReady())) {
+          if (!this.#holdsGrant) return;
+          await this.#giveBack();
+          continue;
+        }
         await this.#shard.steps.at("complete.changed", this.#signal.wait(this.#napMs(now)));
       }
     } finally {
@@ -98,6 +104,7 @@ export class Drain {
     if (this.#grant.left <= 0 || now >= this.#grant.until) {
       const ready = this.#shard.store.held.operations;
       const grant: DrainGrant = await this.#shard.steps.at("claim.grant", this.#shard.link.grant(ready));
+      this.#holdsGrant = grant.concurrency > 0;
       if (grant.concurrency === 0) {
         this.holdUntil = Date.now() + Math.max(1, grant.retryMs);
         return false;
@@ -111,6 +118,13 @@ export class Drain {
     this.#grant.left -= claims.length;
     for (const claim of claims) this.#start(claim);
     return true;
+  }
+
+  /** To ask with nothing ready is to give back: without it the next shard waits until the grant runs out. */
+  async #giveBack(): Promise<void> {
+    this.#holdsGrant = false;
+    this.#grant = { concurrency: 0, left: 0, until: 0 };
+    await this.#shard.steps.at("claim.grant", this.#shard.link.grant(0));
   }
 
   #start(claim: Claim): void {
