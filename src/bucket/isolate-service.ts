@@ -45,28 +45,32 @@ export function refreshNow(env: FailoverEnv, service: string): Promise<boolean> 
 }
 
 /**
- * The number of the service's shards: of the snapshot, else asked for. Throws `SERVICE_UNAVAILABLE` when neither the
- * ServiceDO nor shard 0 tells.
+ * The number of the service's shards: of the snapshot, else from shard 0, which knows once the service was used. Throws
+ * `SERVICE_UNAVAILABLE` when nobody tells.
  */
 export async function shardCount(env: FailoverEnv, service: string): Promise<number> {
   const state = isolateState(service);
-  const known = knownShards(state);
+  let known = knownShards(state);
   if (known !== null) return known;
-  if (Date.now() >= state.reporter.pausedUntil) await report(env, state);
-  const told = knownShards(state);
-  if (told !== null) return told;
+  await freshen(env, state, "read");
+  known = knownShards(state) ?? (await layoutShards(env, state));
+  if (known !== null) return known;
+  await othersReport(state, Date.now() + LAYOUT_TIMEOUT_MS);
+  known = knownShards(state);
+  if (known !== null) return known;
+  throw new FailoverError("SERVICE_UNAVAILABLE", "The queue's layout is not known yet.", { retryAfter: 2 });
+}
+
+/** Null when shard 0 does not know, or does not answer. */
+async function layoutShards(env: FailoverEnv, state: IsolateState): Promise<number | null> {
   const late = () => new Error(`no answer from shard 0 within ${LAYOUT_TIMEOUT_MS} ms`);
-  let cause: unknown;
   try {
-    const layout = await within(queueStub(env, service, 0).layout(), LAYOUT_TIMEOUT_MS, late);
-    if (layout !== null) {
-      state.layoutShards = layout.shardCount;
-      return layout.shardCount;
-    }
-  } catch (error) {
-    cause = error;
+    const layout = await within(queueStub(env, state.service, 0).layout(), LAYOUT_TIMEOUT_MS, late);
+    state.layoutShards = layout?.shardCount ?? null;
+  } catch {
+    // The ServiceDO may still tell.
   }
-  throw new FailoverError("SERVICE_UNAVAILABLE", "The queue's layout is not known yet.", { cause, retryAfter: 2 });
+  return state.layoutShards;
 }
 
 /** Sends a report in the background when one is due. Costs nothing when none is. */
@@ -102,7 +106,7 @@ export async function freshen(env: FailoverEnv, state: IsolateState, operationCl
   await (reported === null ? othersReport(state, now + waitMs) : Promise.race([reported, delay(waitMs)]));
 }
 
-/** Another request has reported. Its promise is not ours to await: that request may be cancelled. */
+/** Waits for a report on its way. Its promise may be another request's, not ours to await: that may be cancelled. */
 async function othersReport(state: IsolateState, until: number): Promise<void> {
   for (;;) {
     const now = Date.now();
