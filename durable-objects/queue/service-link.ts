@@ -27,8 +27,8 @@ const USAGE_INTERVAL_MS = 1_000;
 
 interface Dependencies {
   readonly shard: number;
-  readonly meta: MetaStore;
-  readonly stub: () => ServiceRpc;
+  readonly meta: Pick<MetaStore, "busyState" | "saveBusyState" | "terms" | "saveTerms" | "events" | "removeEvent">;
+  readonly stub: () => Pick<ServiceRpc, "notice" | "calm" | "drain" | "recordEvent">;
   readonly usage: () => ShardUsage;
 }
 
@@ -161,8 +161,9 @@ export class ServiceLink {
       this.#failedCalls = 0;
       // Something came in: its epoch is higher, and its notice follows.
       if (this.#state.epoch !== epoch) return;
-      if (accepted) this.#save({ ...this.#state, busy: null, isCalming: false, quota: { operations: 0, bytes: 0 } });
-      else this.#save({ ...this.#state, epoch: epoch + 1, isCalming: false });
+      // A calm that was taken confirms its epoch, also when the busy notice got lost: nothing is left to be told.
+      const calm = { busy: null, confirmedEpoch: epoch, quota: { operations: 0, bytes: 0 } };
+      this.#save({ ...this.#state, isCalming: false, ...(accepted ? calm : { epoch: epoch + 1 }) });
     } catch {
       this.#failed();
     }

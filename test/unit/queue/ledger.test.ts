@@ -15,12 +15,14 @@ const BASE = {
   customMetadata: { a: "1", b: "2" },
 };
 
+const UNSET = { contentLanguage: undefined } as unknown as R2HTTPMetadata;
+
 describe("fingerprint", () => {
   test.each([
     { rule: "the order of metadata", other: { ...BASE, customMetadata: { b: "2", a: "1" } } },
     {
       rule: "fields that are set to undefined",
-      other: { ...BASE, httpMetadata: { ...BASE.httpMetadata, contentLanguage: undefined } as R2HTTPMetadata },
+      other: { ...BASE, httpMetadata: { ...BASE.httpMetadata, ...UNSET } },
     },
     {
       rule: "the object that a date is",
