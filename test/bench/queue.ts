@@ -31,9 +31,8 @@ export async function benchEnqueue(): Promise<Figure[]> {
 export async function benchDrain(): Promise<Figure[]> {
   const count = 2_000;
   return withSystem(async (system) => {
-    const template = await system.call<string>("prepare", { service: "DRAIN" });
     const { ours, peer } = await interleaved(DRAIN_ROUNDS, {
-      ours: () => drain(system, "DRAIN", template, count, 0),
+      ours: () => drain(system, "DRAIN", count, 0),
       peer: async () => {
         const ms = await system.call<number>("puts", { prefix: freshPrefix(), count, concurrency: CONCURRENCY });
         return count / (ms / 1_000);
@@ -55,14 +54,10 @@ export async function benchDrain(): Promise<Figure[]> {
 export async function benchStuck(): Promise<Figure[]> {
   const [ready, stuck] = [5_000, 50_000];
   return withSystem(async (system) => {
-    const free = await system.call<string>("prepare", { service: "FREE" });
-    const behind = await system.call<string>("prepare", { service: "STUCK" });
-    for (let loaded = 0; loaded < stuck; loaded += PRELOAD) {
-      await preload(system, "STUCK", behind, PRELOAD, STUCK_MS);
-    }
+    await fill(system, "STUCK", stuck, STUCK_MS);
     const { ours, peer } = await interleaved(STUCK_ROUNDS, {
-      ours: () => drain(system, "STUCK", behind, ready, stuck),
-      peer: () => drain(system, "FREE", free, ready, 0),
+      ours: () => drain(system, "STUCK", ready, stuck),
+      peer: () => drain(system, "FREE", ready, 0),
     });
     return [
       figure(
@@ -79,8 +74,8 @@ export async function benchStuck(): Promise<Figure[]> {
 export async function benchPending(): Promise<Figure[]> {
   const [few, many] = [1_000, 100_000];
   return withSystem(async (system) => {
-    await fill(system, "FEW", few);
-    await fill(system, "MANY", many);
+    await fill(system, "FEW", few, 0);
+    await fill(system, "MANY", many, 0);
     const measure = async (route: "enqueue" | "claim", count: number) => {
       const ms = (service: Service) => async () => (await system.call<number>(route, { service, count })) / count;
       return await interleaved(ROUNDS, { ours: ms("MANY"), peer: ms("FEW") });
@@ -105,35 +100,22 @@ async function withSystem(run: (system: BenchSystem) => Promise<Figure[]>): Prom
 }
 
 /** Operations a second, over a drain of `count` operations that leaves `left` behind. */
-async function drain(
-  system: BenchSystem,
-  service: Service,
-  template: string,
-  count: number,
-  left: number,
-): Promise<number> {
-  const prefix = await preload(system, service, template, count, 0);
+async function drain(system: BenchSystem, service: Service, count: number, left: number): Promise<number> {
+  const prefix = await preload(system, service, count, 0);
   const { operations, ms } = await system.call<{ operations: number; ms: number }>("drain", { service, prefix, left });
   if (operations !== count) throw new Error(`${operations} operations of ${count} were drained`);
   return count / (ms / 1_000);
 }
 
-async function fill(system: BenchSystem, service: Service, count: number): Promise<void> {
-  const template = await system.call<string>("prepare", { service });
+async function fill(system: BenchSystem, service: Service, count: number, stuckMs: number): Promise<void> {
   for (let loaded = 0; loaded < count; loaded += PRELOAD) {
-    await preload(system, service, template, Math.min(PRELOAD, count - loaded), 0);
+    await preload(system, service, Math.min(PRELOAD, count - loaded), stuckMs);
   }
 }
 
-async function preload(
-  system: BenchSystem,
-  service: Service,
-  template: string,
-  count: number,
-  stuckMs: number,
-): Promise<string> {
+async function preload(system: BenchSystem, service: Service, count: number, stuckMs: number): Promise<string> {
   const prefix = freshPrefix();
-  await system.call("preload", { service, template, count, prefix, stuckMs });
+  await system.call("preload", { service, count, prefix, stuckMs });
   return prefix;
 }
 

@@ -106,21 +106,26 @@ function row(key: string): NewOperation {
   };
 }
 
-/** A paused service whose shard is busy as a whole. Answers the id of an operation to copy. */
+/** A paused service whose shard is busy as a whole. Answers the id of one of the operations that make it so. */
 export async function prepare(env: BenchEnv, service: string): Promise<string> {
   await serviceStub(env, service).setPaused(true, BY);
   const payload = randomBytes(PAYLOAD_BYTES);
   let template = "";
   for (let i = 0; i < SEEDS; i += 1) {
-    const reply = await queueStub(env, service, SHARD).enqueue(request(`${service}/seed/${i}`), payload);
+    const reply = await queueStub(env, service, SHARD).enqueue(
+      request(`${service}/seed/${crypto.randomUUID()}`),
+      payload,
+    );
     if (!reply.ok || reply.verdict !== "queued") throw new Error(`no seed: ${JSON.stringify(reply)}`);
     template = reply.stored.operationId;
   }
   return template;
 }
 
-export async function preload(env: BenchEnv, service: string, what: Preload): Promise<void> {
-  await shardOf(env, service).preload(what);
+/** Fills a paused service with copies of an operation that it has just accepted. */
+export async function preload(env: BenchEnv, service: string, what: Omit<Preload, "template">): Promise<void> {
+  const template = await prepare(env, service);
+  await shardOf(env, service).preload({ ...what, template });
   await shardOf(env, service)
     .restart()
     .catch(() => undefined);

@@ -22,7 +22,6 @@ const ROUTES: Readonly<Record<string, (env: BenchEnv, text: Parameters, number: 
     prepare: (env, text) => queued.prepare(env, text("service")),
     preload: (env, text, number) =>
       queued.preload(env, text("service"), {
-        template: text("template"),
         prefix: text("prefix"),
         count: number("count"),
         stuckMs: number("stuckMs"),
