@@ -81,7 +81,9 @@ export class CallStore {
 
   // ── the ledger ────────────────────────────────────────────────────────────────────────────────────────────────
 
+  /** The version that R2 got from the queue last; an earlier one cannot come back. */
   rememberApplied(key: string, version: string, now: number): void {
+    this.#sql.exec("DELETE FROM ledger WHERE key = ? AND version IS NOT NULL", key);
     this.#sql.exec("INSERT INTO ledger (key, version, at) VALUES (?, ?, ?)", key, version, now);
   }
 
@@ -105,8 +107,14 @@ export class CallStore {
     };
   }
 
-  forget(key: string): void {
-    this.#sql.exec("DELETE FROM ledger WHERE key = ?", key);
+  /** Forgets what is older than `before` of keys on which nothing is queued or outstanding any more. */
+  sweepLedger(before: number): void {
+    this.#sql.exec(
+      `DELETE FROM ledger WHERE at < ?
+         AND NOT EXISTS (SELECT 1 FROM operation_queue WHERE operation_queue.key = ledger.key AND phase <> 'final')
+         AND NOT EXISTS (SELECT 1 FROM outstanding_calls WHERE outstanding_calls.key = ledger.key)`,
+      before,
+    );
   }
 
   #count(): number {

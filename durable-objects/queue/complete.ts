@@ -12,6 +12,8 @@ import type { Shard } from "./shard";
 const MISSING_KEY_MS = 60_000;
 /** R2 takes one write a second per key; jittered, so that throttled operations do not come back together. */
 const THROTTLED_MS = 1_000;
+/** How long an operation rests whose end could not be stored. */
+const BROKEN_MS = 5_000;
 
 export function complete(shard: Shard, claim: Claim, applied: Applied): void {
   const row = stillClaimed(shard, claim);
@@ -23,8 +25,7 @@ export function complete(shard: Shard, claim: Claim, applied: Applied): void {
     case "completed": {
       // Its own earlier calls have landed, or can do no harm any more.
       for (const call of calls.of(row.key)) if (call.operation_id === row.operation_id) calls.close(call.call_id);
-      const isFollowed = store.liveOf(row.key).length > 1;
-      if (isFollowed && applied.version !== null) calls.rememberApplied(row.key, applied.version, now);
+      if (applied.version !== null) calls.rememberApplied(row.key, applied.version, now);
       end(shard, row, "COMPLETED", now);
       break;
     }
@@ -92,6 +93,13 @@ export function fail(shard: Shard, claim: Claim, error: unknown, random: () => n
 function stillClaimed(shard: Shard, claim: Claim): OperationRow | null {
   if (!shard.store.isClaimed(claim.row.id, claim.lease)) return null;
   return shard.store.byOperationId(claim.row.operation_id);
+}
+
+/** Its end could not be stored: it is looked at again, and R2 first of all. */
+export function giveBack(shard: Shard, claim: Claim): void {
+  const row = stillClaimed(shard, claim);
+  const now = Date.now();
+  if (row !== null) shard.store.release(row, now + BROKEN_MS, now);
 }
 
 /** Waits for something that is not the operation's fault. */

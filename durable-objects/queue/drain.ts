@@ -7,7 +7,7 @@
 import type { DrainGrant } from "../../src/shared/protocol";
 import { apply, type Claim } from "./apply";
 import { claimReady } from "./claim";
-import { complete, fail } from "./complete";
+import { complete, fail, giveBack } from "./complete";
 import { housekeep, isEmpty, sendMessages } from "./housekeeping";
 import { PRIORITY_STEP_MS } from "./schedule";
 import type { Shard } from "./shard";
@@ -81,7 +81,7 @@ export class Drain {
           await this.#giveBack();
           continue;
         }
-        await this.#shard.steps.at("complete.changed", this.#signal.wait(this.#napMs(now)));
+        await this.#shard.steps.at("drain.wait", this.#signal.wait(this.#napMs(now)));
       }
     } finally {
       this.#isRunning = false;
@@ -139,6 +139,7 @@ export class Drain {
         },
       )
       .catch((error: unknown) => {
+        giveBack(this.#shard, claim);
         console.error(
           JSON.stringify({ level: "error", at: "drain", operation_id: claim.row.operation_id, error: String(error) }),
         );

@@ -62,7 +62,7 @@ export async function enqueue(shard: Shard, request: EnqueueRequest, body: Paylo
     const decision = await decideCondition(shard, request, request.condition, fingerprint(request, received));
     if (decision.verdict === "refused") return refuse(shard, request, decision.refusal, received);
     if (decision.verdict === "failed") {
-      giveUp(shard, request, received);
+      abandon(shard, request, received);
       return { ok: true, verdict: "condition_failed" };
     }
     fenceAt = decision.fenceAt;
@@ -141,20 +141,21 @@ function answer(shard: Shard, request: EnqueueRequest, known: OperationRow, prin
   return { ok: true, verdict: "queued", stored: storedOf(known), shard: shard.link.view };
 }
 
-/** Refuses a write. What was received is given up; a call that may yet land keeps its key quarantined all the same. */
 function refuse(shard: Shard, request: EnqueueRequest, why: Refusal, received: Received | null = null): Refusal {
-  giveUp(shard, request, received);
-  if (request.directCall !== null) {
-    quarantine(shard, request.key, fingerprint(request, received), request.directCall, Date.now());
-    shard.changed();
-  }
+  abandon(shard, request, received);
   return why;
 }
 
-function giveUp(shard: Shard, request: EnqueueRequest, received: Received | null): void {
-  if (received === null || received.inline !== null) return;
-  shard.payloads.closeReceipt(request.operationId);
-  shard.payloads.free(request.operationId, received.size);
+/** Nothing is queued: what was received is let go. A call that may yet land keeps its key quarantined all the same. */
+function abandon(shard: Shard, request: EnqueueRequest, received: Received | null): void {
+  if (received !== null && received.inline === null) {
+    shard.payloads.closeReceipt(request.operationId);
+    shard.payloads.free(request.operationId, received.size);
+  }
+  if (request.directCall !== null) {
+    quarantine(shard, request.key, fingerprint(request, received), request.directCall, Date.now());
+  }
+  shard.changed();
 }
 
 function receivedProblem(request: EnqueueRequest, received: Received): Refusal | null {

@@ -6,6 +6,11 @@ import type { Shard } from "./shard";
 
 const DAY_MS = 86_400_000;
 const SWEEP_LIMIT = 500;
+/**
+ * What was written lately is remembered beyond its operation: by two clocks that differ a little, it could otherwise
+ * pass for a direct write that is newer than what is queued next.
+ */
+const LEDGER_KEPT_MS = 60_000;
 
 export function retentionMs(shard: Shard): number {
   return shard.link.config.queue.retention_days * DAY_MS;
@@ -20,6 +25,7 @@ export function housekeep(shard: Shard, now: number): void {
   const { store, calls, payloads, pins } = shard;
   for (const key of calls.expire(now)) settleKey(shard, key, now);
   store.sweepFinal(now - retentionMs(shard), SWEEP_LIMIT);
+  calls.sweepLedger(now - LEDGER_KEPT_MS);
   payloads.freeSlice((id) => pins.isPinned(id));
   narrowBusy(shard);
 }

@@ -60,17 +60,13 @@ export function quarantine(shard: Shard, key: string, fingerprint: string | null
   settleKey(shard, key, now);
 }
 
-/** After anything has changed on a key: its waiting operation is scheduled anew, or what was remembered is forgotten. */
+/** After anything has changed on a key: its waiting operation is scheduled anew. */
 export function settleKey(shard: Shard, key: string, now: number): void {
   const { store, calls } = shard;
-  const live = store.liveOf(key);
+  const waiting = store.liveOf(key).filter((row) => row.status === "PENDING");
+  if (waiting.length === 0) return;
   const outstanding = calls.of(key);
-  if (live.length === 0 && outstanding.length === 0) {
-    calls.forget(key);
-    return;
-  }
-  for (const row of live) {
-    if (row.status !== "PENDING") continue;
+  for (const row of waiting) {
     const at = Math.max(row.not_before, blockedUntil(outstanding, row.operation_id, now));
     if (at > now || row.phase === "waiting") store.schedule(row.id, Math.max(at, now));
   }

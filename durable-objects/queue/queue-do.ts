@@ -43,6 +43,8 @@ import { PLAIN_STEPS, type Steps } from "./steps";
 
 /** After an alarm that broke: not at once, or a bug would spin. */
 const BROKEN_ALARM_MS = 1_000;
+/** An alarm that is so late will not come. */
+const OVERDUE_MS = 5_000;
 
 /**
  * One shard of a service's queue: the writes that R2 could not take, in order per key, until R2 has them.
@@ -193,6 +195,8 @@ export class QueueDO extends DurableObject<FailoverEnv> implements QueueRpc {
   /** Sets the alarm that the rows ask for, when it is earlier than the one that is set. */
   #arm(notBefore = 0): void {
     const now = Date.now();
+    // One that is overdue was lost.
+    if (this.#alarmAt !== null && this.#alarmAt < now - OVERDUE_MS) this.#alarmAt = null;
     if (this.#alarmAt !== null && this.#alarmAt <= now) return;
     const { store, calls, payloads, link, meta, pins } = this.#shard;
     const next = nextAlarm(

@@ -280,11 +280,13 @@ export class QueueStore {
   /** The final state of an operation that is live or parked. */
   finish(row: OperationRow, status: "COMPLETED" | "CANCELLED" | "SUPERSEDED", now: number): void {
     this.#sql.exec(
-      `UPDATE operation_queue SET phase = 'final', status = ?, lease_token = NULL, updated_at = ?, completed_at = ?
+      `UPDATE operation_queue SET phase = 'final', status = ?, lease_token = NULL, updated_at = ?, completed_at = ?,
+         error_message = CASE WHEN ? = 'COMPLETED' THEN NULL ELSE error_message END
        WHERE id = ?`,
       status,
       now,
       now,
+      status,
       row.id,
     );
     if (row.phase === "parked") this.#parkedBytes -= row.size;

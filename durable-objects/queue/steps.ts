@@ -17,7 +17,7 @@ export const STEPS = [
   "apply.put",
   "apply.verify",
   "apply.delete",
-  "complete.changed",
+  "drain.wait",
 ] as const;
 
 export type Step = (typeof STEPS)[number];

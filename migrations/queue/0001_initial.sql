@@ -74,7 +74,7 @@ CREATE TABLE outstanding_calls (
 CREATE INDEX idx_outstanding_calls_key ON outstanding_calls(key);
 CREATE INDEX idx_outstanding_calls_until ON outstanding_calls(until);
 
--- What is remembered of a busy key: versions that the queue wrote, and puts whose outcome is unknown.
+-- What is remembered of a key: the version that the queue wrote last, and puts whose outcome is unknown.
 CREATE TABLE ledger (
   key TEXT NOT NULL,
   version TEXT,
@@ -82,6 +82,7 @@ CREATE TABLE ledger (
   at INTEGER NOT NULL
 );
 CREATE INDEX idx_ledger_key ON ledger(key);
+CREATE INDEX idx_ledger_at ON ledger(at);
 
 -- Single values: epoch and its confirmation, quota, terms.
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
