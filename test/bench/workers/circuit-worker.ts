@@ -1,7 +1,8 @@
 /** Runs one case through one contender inside workerd and answers `{ calls, ms }`. See `../circuit.ts`. */
 import { ConsecutiveBreaker, circuitBreaker, handleAll } from "cockatiel";
 import Opossum from "opossum";
-import { acquire, type Circuit, createCircuit, record, trip } from "../../../src/circuit/circuit";
+import { acquire, type Circuit, createCircuit, record, recordCounts, trip } from "../../../src/circuit/circuit";
+import { type Counters, count, createCounters } from "../../../src/circuit/reporter";
 import { type CircuitSettings, circuitSettings } from "../../../src/circuit/settings";
 import { DEFAULT_CONFIG } from "../../../src/shared/config";
 
@@ -18,19 +19,45 @@ const outage = new Error("put: We encountered an internal error. Please try agai
 const fail: Call = async () => {
   throw outage;
 };
+const CALLS_PER_TICK = 100;
+
+/** The time as the guard is given it. Read for all contenders alike, once in `CALLS_PER_TICK` calls. */
+let now = 0;
+
 const fallback = (): string => "queued";
 
-/** What goes around a call to R2: leave, the call, its result on record. The clock is read as often as there. */
+/** Leave, the call, its result on record. Like FailoverBucket it is given the time, which that has read for the fence. */
 function guardOf(circuit: Circuit): Guard {
   return async (call) => {
-    const permit = acquire(circuit, Date.now(), Math.random);
+    const permit = acquire(circuit, now, Math.random);
     if (!permit.admitted) return permit;
     try {
       const result = await call();
-      record(circuit, permit, "success", Date.now(), Math.random);
+      record(circuit, permit, "success", now, Math.random);
       return result;
     } catch {
-      record(circuit, permit, "failure", Date.now(), Math.random);
+      record(circuit, permit, "failure", now, Math.random);
+      return fallback();
+    }
+  };
+}
+
+/** The same with the clock read before and after, and the outcome and its latency counted: all that a call pays. */
+function measuringGuardOf(circuit: Circuit, counters: Counters): Guard {
+  return async (call) => {
+    const startedAt = Date.now();
+    const permit = acquire(circuit, startedAt, Math.random);
+    if (!permit.admitted) return permit;
+    try {
+      const result = await call();
+      const endedAt = Date.now();
+      record(circuit, permit, "success", endedAt, Math.random);
+      count(counters, "write", "success", endedAt - startedAt);
+      return result;
+    } catch {
+      const endedAt = Date.now();
+      record(circuit, permit, "failure", endedAt, Math.random);
+      count(counters, "write", "failure", endedAt - startedAt);
       return fallback();
     }
   };
@@ -47,6 +74,13 @@ function opossum(): Opossum<[Call], string> {
 const closed: Record<string, () => Guard> = {
   bare: () => (call) => call(),
   ours: () => guardOf(circuitWith({})),
+  ours_measuring: () => measuringGuardOf(circuitWith({}), createCounters()),
+  cockatiel_measuring: () => {
+    const policy = circuitBreaker(handleAll, { halfOpenAfter: OPEN_MS, breaker: new ConsecutiveBreaker(5) });
+    const counters = createCounters();
+    policy.onSuccess(({ duration }) => count(counters, "write", "success", duration));
+    return (call) => policy.execute(call);
+  },
   cockatiel: () => {
     const policy = circuitBreaker(handleAll, { halfOpenAfter: OPEN_MS, breaker: new ConsecutiveBreaker(5) });
     return (call) => policy.execute(call);
@@ -79,6 +113,7 @@ const open: Record<string, () => Promise<Guard>> = {
 async function timeClosed(guard: Guard, calls: number): Promise<number> {
   const startedAt = performance.now();
   for (let call = 0; call < calls; call += 1) {
+    if (call % CALLS_PER_TICK === 0) now = Date.now();
     if ((await guard(succeed)) !== "stored") throw new Error("a call was not admitted");
   }
   return performance.now() - startedAt;
@@ -89,6 +124,7 @@ async function timeOpen(guard: Guard, calls: number): Promise<number> {
   let admitted = 0;
   const startedAt = performance.now();
   for (let call = 0; call < calls; call += 1) {
+    if (call % CALLS_PER_TICK === 0) now = Date.now();
     try {
       if ((await guard(succeed)) === "stored") admitted += 1;
     } catch {
@@ -106,6 +142,7 @@ async function timeFailing(fill: () => Promise<Guard>, calls: number): Promise<n
   for (let failures = 0; failures < calls; failures += FAILURES_PER_CIRCUIT) guards.push(await fill());
   const startedAt = performance.now();
   for (const guard of guards) {
+    now = Date.now();
     for (let call = 0; call < FAILURES_PER_CIRCUIT; call += 1) {
       if ((await guard(fail)) !== "queued") throw new Error("a call did not fail");
     }
@@ -127,10 +164,9 @@ function filled(contender: string, results: number): () => Promise<Guard> {
   }
   return async () => {
     const circuit = circuitWith({ threshold: FAILURES_PER_CIRCUIT + 1 });
-    const now = Date.now();
-    for (let result = 0; result < results; result += 1) {
-      const permit = acquire(circuit, now, Math.random);
-      if (permit.admitted) record(circuit, permit, "success", now, Math.random);
+    now = Date.now();
+    for (let result = 0; result < results; result += 100) {
+      recordCounts(circuit, { success: 100, failure: 0, consecutiveFailures: 0 }, now, Math.random);
     }
     return guardOf(circuit);
   };
