@@ -18,7 +18,7 @@ const BROKEN_MS = 5_000;
 export function complete(shard: Shard, claim: Claim, applied: Applied): void {
   const row = stillClaimed(shard, claim);
   if (row === null) return;
-  const { store, calls } = shard;
+  const { calls } = shard;
   const now = Date.now();
   calls.close(claim.lease);
   switch (applied.kind) {
