@@ -21,7 +21,7 @@ export default defineConfig({
       },
       {
         // Whole processes: `wrangler dev`, killed and restarted.
-        test: { name: "e2e", include: ["test/e2e/**/*.test.ts"], testTimeout: 240_000, hookTimeout: 60_000 },
+        test: { name: "e2e", include: ["test/e2e/**/*.test.ts"], testTimeout: 480_000, hookTimeout: 60_000 },
       },
     ],
   },

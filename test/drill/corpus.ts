@@ -11,7 +11,7 @@ export interface SourceFile {
 
 export const LARGE_KEY = "drill/large-20-mib.bin";
 const LARGE_BYTES = 20 * 1024 * 1024;
-const QUICK_FILES = 60;
+const QUICK_FILES = 40;
 
 const CONTENT_TYPES: Readonly<Record<string, string>> = {
   ".cjs": "text/javascript",

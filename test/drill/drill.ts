@@ -39,8 +39,8 @@ const WRITES_FAIL = [{ operations: "write", error_code: 10_001 }];
 const EVERYTHING_FAILS = [{ operations: "all", error_code: 10_001 }];
 /** A service that recovers is slow, and the second power cut must not miss the drain. */
 const SLOW_WRITES = [{ operations: "write", latency_ms: 300 }];
-const OPENS_WITHIN_MS = 15_000;
-const DRAINS_WITHIN_MS = 90_000;
+const OPENS_WITHIN_MS = 30_000;
+const DRAINS_WITHIN_MS = 180_000;
 /** Calls of isolates that may meet R2 after the circuit opened: those that were in flight. */
 const IN_FLIGHT = 16;
 
