@@ -88,13 +88,18 @@ const ETAG = /\s*(?:(W\/)?"([^"]*)"|(\*))\s*(?:,|$)|\s*,/y;
 
 function etagsOf(name: string, header: string, takesWeak: boolean): string[] {
   const etags: string[] = [];
-  ETAG.lastIndex = 0;
-  while (ETAG.lastIndex < header.length) {
+  for (let position = 0; position < header.length; position = ETAG.lastIndex) {
+    ETAG.lastIndex = position;
     const match = ETAG.exec(header);
-    if (match === null) throw new Error(`Invalid ETag in ${name} header`);
+    if (match === null) throw badEtag(name, header.slice(position));
     const [, weak, value, wildcard] = match;
     if (wildcard !== undefined) return [ANY];
     if (value !== undefined && (weak === undefined || takesWeak)) etags.push(value);
   }
   return etags;
+}
+
+function badEtag(name: string, rest: string): Error {
+  const isUnclosed = /^\s*(?:W\/)?"[^"]*$/.test(rest);
+  return new Error(isUnclosed ? "Unclosed double quote for Etag" : `Invalid ETag in ${name} header`);
 }

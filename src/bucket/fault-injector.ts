@@ -84,10 +84,10 @@ class Injector {
   ) {}
 
   /** Counts the call; the rule that meets it, or null. The healthy path costs a counter and a length. */
-  meets(method: BucketMethod): FaultRule | null {
+  meets(method: BucketMethod, keys: string | readonly string[]): FaultRule | null {
     this.hooks.onCall(method);
     const rules = this.rules();
-    return rules.length === 0 ? null : firingRule(rules, method, this.hooks.now(), () => this.hooks.random());
+    return rules.length === 0 ? null : firingRule(rules, method, keys, this.hooks.now(), () => this.hooks.random());
   }
 }
 
@@ -104,7 +104,7 @@ class FaultyUpload implements R2MultipartUpload {
   }
 
   uploadPart(partNumber: number, value: PartValue, options?: R2UploadPartOptions): Promise<R2UploadedPart> {
-    const rule = this.injector.meets("uploadPart");
+    const rule = this.injector.meets("uploadPart", this.key);
     const send = (body: PartValue) => this.upload.uploadPart(partNumber, body, options);
     if (rule === null) return send(value);
     const keep = async () => {
@@ -115,13 +115,13 @@ class FaultyUpload implements R2MultipartUpload {
   }
 
   complete(parts: R2UploadedPart[]): Promise<R2Object> {
-    const rule = this.injector.meets("complete");
+    const rule = this.injector.meets("complete", this.key);
     if (rule === null) return this.upload.complete(parts);
     return faulted(rule, { method: "complete", send: () => this.upload.complete(parts) });
   }
 
   abort(): Promise<void> {
-    const rule = this.injector.meets("abort");
+    const rule = this.injector.meets("abort", this.key);
     if (rule === null) return this.upload.abort();
     return faulted(rule, { method: "abort", send: () => this.upload.abort() });
   }
@@ -140,7 +140,7 @@ class FaultyBucket implements R2Bucket {
   ): Promise<R2Object | null>;
   put(key: string, value: PutValue, options?: R2PutOptions): Promise<R2Object>;
   put(key: string, value: PutValue, options?: R2PutOptions): Promise<R2Object | null> {
-    const rule = this.injector.meets("put");
+    const rule = this.injector.meets("put", key);
     if (rule === null) return this.bucket.put(key, value, options);
     const keep = async () => {
       const kept = await buffered(value);
@@ -155,31 +155,31 @@ class FaultyBucket implements R2Bucket {
   ): Promise<R2ObjectBody | R2Object | null>;
   get(key: string, options?: R2GetOptions): Promise<R2ObjectBody | null>;
   get(key: string, options?: R2GetOptions): Promise<R2ObjectBody | R2Object | null> {
-    const rule = this.injector.meets("get");
+    const rule = this.injector.meets("get", key);
     if (rule === null) return this.bucket.get(key, options);
     return faulted(rule, { method: "get", send: () => this.bucket.get(key, options) });
   }
 
   head(key: string): Promise<R2Object | null> {
-    const rule = this.injector.meets("head");
+    const rule = this.injector.meets("head", key);
     if (rule === null) return this.bucket.head(key);
     return faulted(rule, { method: "head", send: () => this.bucket.head(key) });
   }
 
   delete(keys: string | string[]): Promise<void> {
-    const rule = this.injector.meets("delete");
+    const rule = this.injector.meets("delete", keys);
     if (rule === null) return this.bucket.delete(keys);
     return faulted(rule, { method: "delete", send: () => this.bucket.delete(keys) });
   }
 
   list(options?: R2ListOptions): Promise<R2Objects> {
-    const rule = this.injector.meets("list");
+    const rule = this.injector.meets("list", options?.prefix ?? "");
     if (rule === null) return this.bucket.list(options);
     return faulted(rule, { method: "list", send: () => this.bucket.list(options) });
   }
 
   async createMultipartUpload(key: string, options?: R2MultipartOptions): Promise<R2MultipartUpload> {
-    const rule = this.injector.meets("createMultipartUpload");
+    const rule = this.injector.meets("createMultipartUpload", key);
     const send = () => this.bucket.createMultipartUpload(key, options);
     const upload = rule === null ? await send() : await faulted(rule, { method: "createMultipartUpload", send });
     return new FaultyUpload(upload, this.injector);

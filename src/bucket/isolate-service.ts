@@ -23,7 +23,7 @@ const isolates = new Map<string, IsolateState>();
 export function isolateState(service: string): IsolateState {
   let state = isolates.get(service);
   if (state === undefined) {
-    state = createIsolateState(service, crypto.randomUUID());
+    state = createIsolateState(service);
     isolates.set(service, state);
   }
   return state;
@@ -141,6 +141,7 @@ function takeReport(state: IsolateState, now: number): IsolateReport {
   const bucketCalls = { ...state.bucketCalls };
   const rejected = { ...state.rejected };
   state.bucketCalls = {};
+  state.id ??= crypto.randomUUID();
   state.rejected = { read: 0, write: 0 };
   return {
     reporter: state.id,

@@ -19,8 +19,8 @@ import {
 
 export interface IsolateState {
   readonly service: string;
-  /** Random per isolate. */
-  readonly id: string;
+  /** Random per isolate. Null until the first report: a bucket may be made in global scope, where nothing is random. */
+  id: string | null;
   readonly reporter: Reporter;
   snapshot: Snapshot | null;
   /** The snapshot's shards, merged with what shards have told this isolate themselves: it reads its own writes. */
@@ -38,11 +38,11 @@ export interface IsolateState {
   layoutShards: number | null;
 }
 
-export function createIsolateState(service: string, id: string): IsolateState {
+export function createIsolateState(service: string): IsolateState {
   const settings = circuitSettings(DEFAULT_CONFIG.service, "isolate");
   return {
     service,
-    id,
+    id: null,
     reporter: createReporter(),
     snapshot: null,
     shards: new Map(),

@@ -94,8 +94,12 @@ describe("a condition as headers", () => {
     expect(conditionHolds(plainCondition(new Headers(headers)), object)).toBe(holds);
   });
 
-  test.each(['"aaa', "aaa", '"aaa" "bbb"', 'w/"aaa"', 'W/ "aaa"'])("an etag written as %s is refused", (etag) => {
+  test.each(["aaa", '"aaa" "bbb"', 'w/"aaa"', 'W/ "aaa"'])("an etag written as %s is refused", (etag) => {
     expect(() => plainCondition(new Headers({ "if-match": etag }))).toThrow("Invalid ETag in if-match header");
+  });
+
+  test.each(['"aaa', '"aaa", W/"bbb'])("an etag that does not end, in %s, is refused", (etags) => {
+    expect(() => plainCondition(new Headers({ "if-none-match": etags }))).toThrow("Unclosed double quote for Etag");
   });
 });
 

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { faultEffect, faultProblem, firingRule, parseFaults } from "../../../src/bucket/fault-rules";
+import { faultEffect, firingRule } from "../../../src/bucket/fault-rules";
+import { faultProblem, parseFaults } from "../../../src/bucket/fault-schema";
 import { BUCKET_METHODS, type BucketMethod, type FaultRule } from "../../../src/shared/protocol";
 
 const NOW = Date.parse("2026-01-31T12:00:00Z");
@@ -41,7 +42,7 @@ test("good rules have no problem, and come back as they were", () => {
 
 describe("which methods a rule names", () => {
   const named = (operations: FaultRule["operations"]) =>
-    BUCKET_METHODS.filter((method) => firingRule([{ operations }], method, NOW, always) !== null);
+    BUCKET_METHODS.filter((method) => firingRule([{ operations }], method, "any", NOW, always) !== null);
   test.each<[FaultRule["operations"], readonly BucketMethod[]]>([
     ["all", BUCKET_METHODS],
     ["read", ["get", "head", "list"]],
@@ -56,7 +57,7 @@ describe("which methods a rule names", () => {
 });
 
 describe("which rule meets a call", () => {
-  const put = (rules: readonly FaultRule[], random = 0.5) => firingRule(rules, "put", NOW, () => random);
+  const put = (rules: readonly FaultRule[], random = 0.5) => firingRule(rules, "put", "any", NOW, () => random);
   const half: FaultRule = { operations: "all", error_rate: 0.5 };
   const whole: FaultRule = { operations: "write", error_code: 10043 };
 
@@ -98,4 +99,11 @@ describe("what a rule does, after its latency", () => {
   ])("%j → %j", (rule, effect) => {
     expect(faultEffect(rule)).toEqual(effect);
   });
+});
+
+test("a rule with a key prefix meets only calls on such keys", () => {
+  const rules: FaultRule[] = [{ operations: "all", key_prefix: "poison/" }];
+  const fires = (keys: string | string[]) => firingRule(rules, "delete", keys, NOW, () => 0) !== null;
+  expect(["poison/1", "poison/", "poison", "healthy/poison/1"].map(fires)).toEqual([true, true, false, false]);
+  expect([fires(["healthy", "poison/1"]), fires(["healthy"]), fires([])]).toEqual([true, false, false]);
 });
