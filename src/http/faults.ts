@@ -1,5 +1,5 @@
 import * as z from "zod";
-import { faultProblem, parseFaults } from "../bucket/fault-rules";
+import { faultProblem, parseFaults } from "../bucket/fault-schema";
 import { adoptSnapshot } from "../bucket/isolate-service";
 import { serviceStub } from "../bucket/stubs";
 import { FailoverError } from "../shared/errors";

@@ -78,6 +78,8 @@ export function methodClass(method: BucketMethod): OperationClass {
 /** An injected fault (API.md, Records). All that a matching rule says applies, with probability `error_rate`. */
 export interface FaultRule {
   readonly operations: readonly BucketMethod[] | OperationClass | "all";
+  /** Only calls on keys that begin so: one poison object among healthy ones. */
+  readonly key_prefix?: string;
   /** 0-1, default 1. */
   readonly error_rate?: number;
   /** R2's code; default 10001 unless the rule only delays. */
