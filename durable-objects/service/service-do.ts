@@ -1,6 +1,7 @@
 import { DurableObject } from "cloudflare:workers";
 import initial from "../../migrations/service/0001_initial.sql";
-import { faultProblem, isExpired, parseFaults } from "../../src/bucket/fault-rules";
+import { isExpired } from "../../src/bucket/fault-rules";
+import { faultProblem, parseFaults } from "../../src/bucket/fault-schema";
 import { configure, force } from "../../src/circuit/circuit";
 import { DEFAULT_CONFIG, type EffectiveConfig } from "../../src/shared/config";
 import { type FailoverEnv, namespace, rawBucket } from "../../src/shared/env";
@@ -84,6 +85,8 @@ export class ServiceDO extends DurableObject<FailoverEnv> implements ServiceRpc 
 
   async probe(): Promise<{ result: ProbeResult | null; metrics: HealthMetrics }> {
     const core = await this.#ready();
+    // One that is under way may have begun before what the caller wants to know of.
+    await core.probing;
     const result = await core.probe();
     return { result, metrics: core.metrics(Date.now()) };
   }
@@ -176,7 +179,9 @@ export class ServiceDO extends DurableObject<FailoverEnv> implements ServiceRpc 
     const now = Date.now();
     const held = state.shards.get(notice.shard);
     const { max_queue_size: operations, max_queue_bytes: bytes } = state.config.queue;
-    const taken = takeNotice(held, notice, { operations, bytes }, state.shardCount, state.shards.values());
+    const isKnown = notice.shard < state.shardCount;
+    const limit = { operations, bytes };
+    const taken = isKnown ? takeNotice(held, notice, limit, state.shardCount, state.shards.values()) : null;
     if (taken !== null) {
       state.shards.set(notice.shard, taken.record);
       this.#store.saveShard(taken.record, now);
