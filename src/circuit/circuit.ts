@@ -2,6 +2,7 @@ import type { CircuitState, Outcome } from "../shared/protocol";
 import type { ServiceMode } from "../shared/records";
 import type { CircuitSettings } from "./settings";
 import {
+  applySettings,
   areTriggersMet,
   type Circuit,
   close,
@@ -19,7 +20,7 @@ export { type Circuit, createCircuit, type Permit } from "./state";
 export { restore, serialise } from "./stored";
 export { admitRatio, view, viewAdmits } from "./view";
 
-export interface Rejection {
+interface Rejection {
   readonly admitted: false;
   readonly reason: "open" | "half_open" | "ramp" | "forced";
 }
@@ -197,7 +198,7 @@ export function closeFromOutside(circuit: Circuit, now: number): void {
 /** The config has changed: the state stays, and the window's counts too unless its length is another. */
 export function configure(circuit: Circuit, settings: CircuitSettings): void {
   if (settings.windowMs !== circuit.settings.windowMs) circuit.window = createWindow(settings.windowMs);
-  circuit.settings = settings;
+  applySettings(circuit, settings);
 }
 
 /** When another try makes sense, ms from now; 0 when calls are admitted. */

@@ -12,7 +12,7 @@ import type { Snapshot } from "../shared/protocol";
 import { type Counters, createCounters } from "./counters";
 import { CALM_LEASE_MS } from "./snapshot";
 
-export { type Counters, count, createCounters, putBack, type TakenCounts, take } from "./counters";
+export { type Counters, count, createCounters, putBack, take } from "./counters";
 
 const PROMPT_JITTER_MS = 200;
 /** Prompted reports of one moment are never fewer than about these: two must agree. */

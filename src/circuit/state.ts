@@ -32,6 +32,7 @@ export interface Circuit {
   window: Window;
   /** Failures since the last success, at any distance in time: slow timeouts are a run too. */
   consecutiveFailures: number;
+  openedAt: number;
   openUntil: number;
   /** Openings in a row, without a stable closed period in between. */
   openings: number;
@@ -52,6 +53,7 @@ export function createCircuit(settings: CircuitSettings): Circuit {
     permit: permitOf(1, 0),
     window: createWindow(settings.windowMs),
     consecutiveFailures: 0,
+    openedAt: 0,
     openUntil: 0,
     openings: 0,
     closedAt: 0,
@@ -67,9 +69,12 @@ export function permitOf(generation: number, trial: number): Permit {
   return Object.freeze({ admitted: true, generation, trial });
 }
 
-/** Whether the open time has run out. Never longer than the cap: neither a lowered cap nor a clock set back may wedge it. */
+/**
+ * Whether the open time has run out: also when the clock was set back by more than the cap, which would prolong it.
+ * (A `now` that was read shortly before it opened is no clock set back.)
+ */
 export function isOver(circuit: Circuit, now: number): boolean {
-  return now >= circuit.openUntil || circuit.openUntil - now > circuit.settings.maxOpenMs;
+  return now >= circuit.openUntil || now < circuit.openedAt - circuit.settings.maxOpenMs;
 }
 
 /** The share of calls that a ramp admits now, 0-1; 1 once it is over, and when a clock set back would prolong it. */
@@ -97,6 +102,7 @@ export function open(circuit: Circuit, now: number, random: () => number): void 
   circuit.openings = isStable ? 1 : circuit.openings + 1;
   const openMs = Math.min(baseOpenMs * 2 ** (circuit.openings - 1), maxOpenMs);
   moveTo(circuit, "OPEN");
+  circuit.openedAt = now;
   circuit.openUntil = now + Math.ceil(openMs * (0.5 + 0.5 * random()));
 }
 
@@ -118,10 +124,17 @@ export function moveTo(circuit: Circuit, state: CircuitState): void {
   circuit.permit = permitOf(circuit.generation, 0);
   circuit.consecutiveFailures = 0;
   clear(circuit.window);
+  circuit.openedAt = 0;
   circuit.openUntil = 0;
   circuit.ramp = null;
   circuit.trial = 0;
   circuit.trialStartedAt = null;
   circuit.trialSuccesses = 0;
   circuit.trialFailures = 0;
+}
+
+/** Goes by other settings from now on: an open time longer than a lowered cap ends at the cap. */
+export function applySettings(circuit: Circuit, settings: CircuitSettings): void {
+  circuit.settings = settings;
+  circuit.openUntil = Math.min(circuit.openUntil, circuit.openedAt + settings.maxOpenMs);
 }

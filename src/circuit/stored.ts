@@ -1,6 +1,6 @@
 import type { CircuitState, Ramp } from "../shared/protocol";
 import type { CircuitSettings } from "./settings";
-import { type Circuit, createCircuit, permitOf } from "./state";
+import { applySettings, type Circuit, createCircuit, permitOf } from "./state";
 
 const VERSION = 1;
 
@@ -14,12 +14,15 @@ const STATES: ReadonlySet<unknown> = new Set<CircuitState>([
 ]);
 
 /** What outlives the process: everything but the window, the run of failures and the trial slot. */
-type Kept = Pick<Circuit, "state" | "generation" | "openUntil" | "openings" | "closedAt" | "ramp" | "trialSuccesses">;
+type Kept = Pick<
+  Circuit,
+  "state" | "generation" | "openedAt" | "openUntil" | "openings" | "closedAt" | "ramp" | "trialSuccesses"
+>;
 
 /** JSON for storage. */
 export function serialise(circuit: Circuit): string {
-  const { state, generation, openUntil, openings, closedAt, ramp, trialSuccesses } = circuit;
-  const kept: Kept = { state, generation, openUntil, openings, closedAt, ramp, trialSuccesses };
+  const { state, generation, openedAt, openUntil, openings, closedAt, ramp, trialSuccesses } = circuit;
+  const kept: Kept = { state, generation, openedAt, openUntil, openings, closedAt, ramp, trialSuccesses };
   return JSON.stringify({ version: VERSION, ...kept });
 }
 
@@ -27,7 +30,10 @@ export function serialise(circuit: Circuit): string {
 export function restore(text: string, settings: CircuitSettings): Circuit {
   const circuit = createCircuit(settings);
   const kept = parse(text);
-  return kept === null ? circuit : Object.assign(circuit, kept, { permit: permitOf(kept.generation, 0) });
+  if (kept === null) return circuit;
+  Object.assign(circuit, kept, { permit: permitOf(kept.generation, 0) });
+  applySettings(circuit, settings);
+  return circuit;
 }
 
 function parse(text: string): Kept | null {
@@ -38,16 +44,17 @@ function parse(text: string): Kept | null {
     return null;
   }
   if (!isRecord(value) || value.version !== VERSION) return null;
-  const { state, generation, openUntil, openings, closedAt, ramp, trialSuccesses } = value;
+  const { state, generation, openedAt, openUntil, openings, closedAt, ramp, trialSuccesses } = value;
   const isKept =
     isState(state) &&
     isCount(generation) &&
+    isTime(openedAt) &&
     isTime(openUntil) &&
     isCount(openings) &&
     isTime(closedAt) &&
     (ramp === null || isRamp(ramp)) &&
     isCount(trialSuccesses);
-  return isKept ? { state, generation, openUntil, openings, closedAt, ramp, trialSuccesses } : null;
+  return isKept ? { state, generation, openedAt, openUntil, openings, closedAt, ramp, trialSuccesses } : null;
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

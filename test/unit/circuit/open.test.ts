@@ -80,6 +80,11 @@ describe("an open circuit", () => {
     expect(stateAt(circuit, T0 + 10_000)).toBe("HALF_OPEN");
   });
 
+  test("stays open for a call whose clock was read just before it opened", () => {
+    const circuit = openedCircuit({ baseOpenMs: 100, maxOpenMs: 100 });
+    expect(acquire(circuit, T0 - 100, least)).toEqual({ admitted: false, reason: "open" });
+  });
+
   test("is not kept open by a clock that was set back for an hour", () => {
     expect(stateAt(openedCircuit(), T0 - 3_600_000)).toBe("HALF_OPEN");
   });

@@ -37,6 +37,11 @@ describe("a stored circuit comes back", () => {
     expect(retryAfterMs(restored, now)).toBe(retryAfterMs(circuit, now));
   });
 
+  test("open no longer than a cap that was lowered meanwhile", () => {
+    const restored = restore(serialise(openedCircuit({ baseOpenMs: 50_000 })), { ...ISOLATE, maxOpenMs: 20_000 });
+    expect(view(restored, T0).openUntil).toBe(T0 + 20_000);
+  });
+
   test("with its openings in a row: the next open time is as long as it would have been", () => {
     const circuit = again(openedCircuit());
     calls(circuit, "f", T0 + 1_000);
@@ -73,6 +78,7 @@ describe("a stored text that is no circuit gives a closed one", () => {
     ["another version", JSON.stringify({ ...good, version: 2 })],
     ["a state that does not exist", JSON.stringify({ ...good, state: "AJAR" })],
     ["no open time", JSON.stringify({ ...good, openUntil: null })],
+    ["no opening time", JSON.stringify({ ...good, openedAt: undefined })],
     ["an endless open time", JSON.stringify(good).replace(/"openUntil":\d+/, '"openUntil":1e999')],
     ["a broken generation", JSON.stringify({ ...good, generation: 1.5 })],
     ["a negative count", JSON.stringify({ ...good, openings: -1 })],

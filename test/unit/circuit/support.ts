@@ -11,7 +11,7 @@ export const most = (): number => 1 - Number.EPSILON / 2;
 export const least = (): number => 0;
 
 export const ISOLATE = circuitSettings(DEFAULT_CONFIG.service, "isolate");
-export const SERVICE = circuitSettings(DEFAULT_CONFIG.service, "service");
+const SERVICE = circuitSettings(DEFAULT_CONFIG.service, "service");
 
 export function isolateCircuit(changes: Partial<CircuitSettings> = {}): Circuit {
   return createCircuit({ ...ISOLATE, ...changes });
