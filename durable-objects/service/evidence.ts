@@ -74,23 +74,24 @@ export function takeReport(
   }
 }
 
-/** Opens what is confirmed; the classes that were opened, and whether a probe is wanted. */
+/** Opens what is confirmed. `reason`: why, if anything was opened. `isSuspect`: a probe is wanted. */
 export function judge(
   state: ServiceState,
   evidence: Evidence,
   now: number,
   random: Random,
-): { readonly opened: readonly OperationClass[]; readonly isSuspect: boolean } {
-  const opened: OperationClass[] = [];
+): { readonly reason: string | null; readonly isSuspect: boolean } {
+  const reasons: string[] = [];
   let isSuspect = false;
   for (const operationClass of OPERATION_CLASSES) {
     const verdict = suspicionOf(state, evidence, operationClass, now);
     if (verdict === "suspect") isSuspect = true;
     if (verdict !== "confirmed") continue;
     trip(state.circuits[operationClass], now, random);
-    opened.push(operationClass);
+    const isProbed = evidence.accusations[operationClass].byReporter.has(PROBE);
+    reasons.push(isProbed ? confirmedByProbe(operationClass) : `${operationClass}: two reporters agree`);
   }
-  return { opened, isSuspect };
+  return { reason: reasons.length === 0 ? null : reasons.join(", "), isSuspect };
 }
 
 function suspicionOf(state: ServiceState, evidence: Evidence, operationClass: OperationClass, now: number) {
@@ -123,6 +124,10 @@ export function beginTrial(
     permit: verdict?.admitted === true ? verdict : null,
     isSuspect: suspicionOf(state, evidence, operationClass, now) === "suspect",
   };
+}
+
+export function confirmedByProbe(operationClass: OperationClass): string {
+  return `${operationClass}: confirmed by a probe`;
 }
 
 /** Takes a probe's result in. True: it confirmed a suspicion, and the circuit is open. */

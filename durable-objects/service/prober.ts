@@ -7,7 +7,7 @@ import type { ProbeResult } from "../../src/shared/rpc";
 import type { Probing } from "./alarm";
 import { type BucketCalls, countCalls } from "./bucket-calls";
 import { newEvent } from "./changes";
-import { beginTrial, type Evidence, endTrial } from "./evidence";
+import { beginTrial, confirmedByProbe, type Evidence, endTrial } from "./evidence";
 import { adjustOffset, type ProbeReport, probeBucket } from "./probe";
 import type { ServiceState } from "./service-state";
 import type { NewEvent } from "./service-store";
@@ -79,7 +79,7 @@ export class Prober {
     if (report.clockOffset !== null) service.clockOffsetMs = adjustOffset(service.clockOffsetMs, report.clockOffset);
     for (const c of OPERATION_CLASSES) {
       const isConfirmed = endTrial(service, evidence, c, trials[c], report.outcomes[c], now, Math.random);
-      if (isConfirmed) service.reason = `${c}: confirmed by a probe`;
+      if (isConfirmed) service.reason = confirmedByProbe(c);
     }
     const events = this.#failures(report, now);
     this.#outcomes = report.outcomes;

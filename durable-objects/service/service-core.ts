@@ -115,8 +115,8 @@ export class ServiceCore {
   settle(now: number): void {
     const { state } = this;
     this.#expire(now);
-    const { opened, isSuspect } = judge(state, this.#evidence, now, Math.random);
-    if (opened.length > 0) state.reason = `${opened.join(" and ")}: two reporters agree`;
+    const { reason, isSuspect } = judge(state, this.#evidence, now, Math.random);
+    if (reason !== null) state.reason = reason;
     this.#recordChanges(now);
     const probeAt = nextProbeAt(state, this.#prober.probing(isSuspect), now);
     // Nobody waits for it, least of all a reporter.

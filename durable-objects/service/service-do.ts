@@ -264,7 +264,8 @@ export class ServiceDO extends DurableObject<FailoverEnv> implements ServiceRpc 
     this.#core = core;
     core.save(now);
     core.settle(now);
-    core.wakeShard(0, now);
+    // Without a bucket there is nothing that a queue could apply.
+    if (state.hasProbe) core.wakeShard(0, now);
     return core;
   }
 

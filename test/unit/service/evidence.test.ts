@@ -51,14 +51,14 @@ const write = () => state.circuits.write.state;
 
 describe("a circuit opens", () => {
   test("when a second reporter's circuit is open too", () => {
-    expect(report(T0, "a", 0, 5, "OPEN")).toEqual({ opened: [], isSuspect: true });
-    expect(report(T0 + 1, "b", 0, 5, "OPEN")).toEqual({ opened: ["write"], isSuspect: false });
+    expect(report(T0, "a", 0, 5, "OPEN")).toEqual({ reason: null, isSuspect: true });
+    expect(report(T0 + 1, "b", 0, 5, "OPEN")).toEqual({ reason: "write: two reporters agree", isSuspect: false });
     expect(write()).toBe("OPEN");
     expect(state.circuits.read.state).toBe("CLOSED");
   });
   test("when five failures in a row come from two reporters", () => {
     report(T0, "a", 0, 3);
-    expect(report(T0, "shard:1", 0, 2).opened).toEqual(["write"]);
+    expect(report(T0, "shard:1", 0, 2).reason).toBe("write: two reporters agree");
   });
   test("never by one reporter alone, however often it says so", () => {
     for (let i = 0; i < 20; i += 1) report(T0 + i, "a", 0, 50, "OPEN");
@@ -81,8 +81,8 @@ describe("a reporter that has not heard that the circuit closed", () => {
 
   test("does not open it again by what it did before", () => {
     const now = closedAgain(T0);
-    expect(report(now, "a", 0, 40, "OPEN")).toEqual({ opened: [], isSuspect: false });
-    expect(report(now, "b", 0, 40, "OPEN")).toEqual({ opened: [], isSuspect: false });
+    expect(report(now, "a", 0, 40, "OPEN")).toEqual({ reason: null, isSuspect: false });
+    expect(report(now, "b", 0, 40, "OPEN")).toEqual({ reason: null, isSuspect: false });
     expect(write()).toBe("CLOSED");
   });
   test("is believed from its next report on", () => {
@@ -90,7 +90,7 @@ describe("a reporter that has not heard that the circuit closed", () => {
     report(now, "a", 0, 40, "OPEN");
     report(now, "b", 0, 40, "OPEN");
     report(now + 1, "a", 0, 5, "OPEN");
-    expect(report(now + 1, "b", 0, 5, "OPEN").opened).toEqual(["write"]);
+    expect(report(now + 1, "b", 0, 5, "OPEN").reason).toBe("write: two reporters agree");
   });
   test("and of whom nothing is known, is believed when every lease has run out", () => {
     const now = closedAgain(T0);
@@ -110,10 +110,14 @@ describe("a probe", () => {
     expect(probe("failure", T0)).toBe(true);
     expect(write()).toBe("OPEN");
   });
+  test("that fails agrees with a reporter that accuses after it", () => {
+    probe("failure", T0);
+    expect(report(T0 + 6, "a", 0, 5, "OPEN").reason).toBe("write: confirmed by a probe");
+  });
   test("that goes well dispels it, until there is fresh evidence", () => {
     report(T0, "a", 0, 5, "OPEN");
     expect(probe("success", T0)).toBe(false);
-    expect(judge(state, evidence, T0 + 6, half)).toEqual({ opened: [], isSuspect: false });
+    expect(judge(state, evidence, T0 + 6, half)).toEqual({ reason: null, isSuspect: false });
     expect(report(T0 + 7, "a", 0, 1, "OPEN").isSuspect).toBe(true);
   });
   test("that is throttled leaves it as it is", () => {
@@ -123,7 +127,7 @@ describe("a probe", () => {
   });
   test("that fails with nobody's accusation makes suspect, and a second one opens", () => {
     expect(probe("failure", T0)).toBe(false);
-    expect(judge(state, evidence, T0 + 6, half)).toEqual({ opened: [], isSuspect: true });
+    expect(judge(state, evidence, T0 + 6, half)).toEqual({ reason: null, isSuspect: true });
     expect(probe("failure", T0 + 500)).toBe(true);
   });
   test("counts for nothing when the circuit has changed meanwhile", () => {
