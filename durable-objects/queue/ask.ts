@@ -1,8 +1,7 @@
 /** Deletes and conditional puts ask before they call R2: go ahead, or queue up behind what is pending. */
 import { FENCE_MARGIN_MS } from "../../src/shared/fence";
-import { hashKey } from "../../src/shared/keys";
 import type { AskReply, AskRequest, AskVerdict } from "../../src/shared/protocol";
-import { fits, roomProblem, wantedQuota } from "./capacity";
+import { askForRoom, fits, roomProblem } from "./capacity";
 import { storedOf } from "./operation-row";
 import { accept } from "./order";
 import { idReused } from "./refusals";
@@ -15,10 +14,9 @@ type Item = AskRequest["items"][number];
 export async function ask(shard: Shard, request: AskRequest): Promise<AskReply> {
   const { link } = shard;
   const queued = request.kind === "delete" ? request.items.filter((item) => !isFree(shard, request, item)) : [];
-  if (queued.length > 0 && !fits(shard, queued.length, 0)) {
-    for (const item of queued) link.widen(hashKey(item.key));
-    shard.changed();
-    await shard.steps.at("ask.reserve", link.reserve(wantedQuota(shard, queued.length, 0)));
+  if (queued.length > 0) {
+    const keys = queued.map((item) => item.key);
+    await shard.steps.at("ask.reserve", askForRoom(shard, keys, queued.length, 0));
   }
   const verdicts = request.items.map((item) => decide(shard, request, item));
   shard.changed();

@@ -1,3 +1,5 @@
+/** The room of a shard: its part of the service's bounds, and what it holds or is taking in. */
+import { hashKey } from "../../src/shared/keys";
 import type { Refusal, ShardQuota } from "../../src/shared/protocol";
 import { payloadTooLarge, queueFull } from "./refusals";
 import type { Shard } from "./shard";
@@ -5,12 +7,71 @@ import type { Shard } from "./shard";
 /** Seconds until another try makes sense: the queue empties at the pace of R2's recovery. */
 const RETRY_AFTER_S = 30;
 
-function held(shard: Shard): ShardQuota {
-  const { store, payloads } = shard;
+/**
+ * What is not in rows yet. In memory only: what a dead incarnation was receiving is given up by the next one. Without
+ * it, writes that come in together would all be let into the room that is left for one.
+ */
+export class Room {
+  /** Let in, and being received. */
+  readonly receiving = { operations: 0, bytes: 0 };
+  /** Waiting for the ServiceDO to give more room. */
+  readonly waiting = { operations: 0, bytes: 0 };
+}
+
+/** Room that is held for one write until its rows count, or until it is given up. */
+export interface Admission {
+  /** Room for a payload that grows to so many bytes. False: there is none. */
+  grow(bytes: number): Promise<boolean>;
+  /** May be called twice. */
+  close(): void;
+}
+
+/** Lets one write of so many bytes in, or answers null. */
+export async function admit(shard: Shard, key: string, bytes: number): Promise<Admission | null> {
+  await askForRoom(shard, [key], 1, bytes);
+  if (!fits(shard, 1, bytes)) return null;
+  const { receiving } = shard.room;
+  let held = bytes;
+  let isOpen = true;
+  receiving.operations += 1;
+  receiving.bytes += bytes;
   return {
-    operations: store.held.operations + payloads.receiving.operations,
-    bytes: store.held.bytes + payloads.receiving.bytes,
+    grow: async (size) => {
+      if (size <= held) return true;
+      await askForRoom(shard, [key], 0, size - held);
+      if (!fits(shard, 0, size - held)) return false;
+      receiving.bytes += size - held;
+      held = size;
+      return true;
+    },
+    close: () => {
+      if (!isOpen) return;
+      isOpen = false;
+      receiving.operations -= 1;
+      receiving.bytes -= held;
+    },
   };
+}
+
+/** Asks the ServiceDO for more when so much does not fit. Never throws; whether it fits now is for `fits` to say. */
+export async function askForRoom(
+  shard: Shard,
+  keys: readonly string[],
+  operations: number,
+  bytes: number,
+): Promise<void> {
+  if (fits(shard, operations, bytes)) return;
+  const { waiting } = shard.room;
+  for (const key of keys) shard.link.widen(hashKey(key));
+  shard.changed();
+  waiting.operations += operations;
+  waiting.bytes += bytes;
+  try {
+    await shard.link.reserve(() => wanted(shard));
+  } finally {
+    waiting.operations -= operations;
+    waiting.bytes -= bytes;
+  }
 }
 
 /** Whether so much more fits into what the shard may hold now. */
@@ -20,14 +81,22 @@ export function fits(shard: Shard, operations: number, bytes: number): boolean {
   return now.operations + operations <= quota.operations && now.bytes + bytes <= quota.bytes;
 }
 
-/** What the shard must ask for to hold so much more. */
-export function wantedQuota(shard: Shard, operations: number, bytes: number): ShardQuota {
-  const now = held(shard);
-  return { operations: now.operations + operations, bytes: now.bytes + bytes };
-}
-
-/** Why so much more cannot be held. */
+/** Why so much cannot be held. */
 export function roomProblem(shard: Shard, bytes: number): Refusal {
   const { max_queue_bytes } = shard.link.config.queue;
   return bytes > max_queue_bytes ? payloadTooLarge(max_queue_bytes) : queueFull(RETRY_AFTER_S);
+}
+
+function held(shard: Shard): ShardQuota {
+  const { store, room } = shard;
+  return {
+    operations: store.held.operations + room.receiving.operations,
+    bytes: store.held.bytes + room.receiving.bytes,
+  };
+}
+
+function wanted(shard: Shard): ShardQuota {
+  const now = held(shard);
+  const { waiting } = shard.room;
+  return { operations: now.operations + waiting.operations, bytes: now.bytes + waiting.bytes };
 }

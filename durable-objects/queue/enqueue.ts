@@ -6,10 +6,9 @@
  * was not told: the same id, sent again, is answered with it.
  */
 import { fingerprintOf } from "../../src/bucket/ledger";
-import { hashKey } from "../../src/shared/keys";
 import type { EnqueueReply, EnqueueRequest, Refusal } from "../../src/shared/protocol";
-import { fits, roomProblem, wantedQuota } from "./capacity";
-import { decideCondition } from "./condition";
+import { type Admission, admit, roomProblem } from "./capacity";
+import { type Decision, decideCondition } from "./condition";
 import { digestPayload } from "./digests";
 import { type SealedMetadata, sealMetadata } from "./metadata";
 import { type OperationRow, storedOf } from "./operation-row";
@@ -21,57 +20,68 @@ import { requestProblem } from "./request-problem";
 import { score } from "./schedule";
 import type { Shard } from "./shard";
 
+const UNCONDITIONAL: Decision = { verdict: "passed", fenceAt: null };
+
 export async function enqueue(shard: Shard, request: EnqueueRequest, body: Payload | null): Promise<EnqueueReply> {
-  const { store, payloads, cipher, link } = shard;
+  const { store, payloads, cipher } = shard;
+  const { operationId } = request;
   const problem = requestProblem(request, body);
   if (problem !== null) return refuse(shard, request, problem);
-  const known = store.byOperationId(request.operationId);
-  if (known !== null) return repeat(shard, request, body, known);
-  if (payloads.isReceiving(request.operationId)) return refuse(shard, request, beingReceived());
   if (request.metadata?.ssecKey && !cipher.encrypts) return refuse(shard, request, ssecNeedsEncryption());
 
+  const earlier = store.byOperationId(operationId);
+  if (earlier !== null) return repeat(shard, request, body, earlier);
   const expected = body instanceof Uint8Array ? body.byteLength : (request.size ?? 0);
-  if (!fits(shard, 1, expected)) {
-    link.widen(hashKey(request.key));
-    shard.changed();
-    await shard.steps.at("enqueue.reserve", link.reserve(wantedQuota(shard, 1, expected)));
-    if (!fits(shard, 1, expected)) return refuse(shard, request, roomProblem(shard, expected));
-  }
-
-  let received: Received | null = null;
-  const sealed = await shard.steps.at(
-    "enqueue.seal",
-    sealMetadata(shard.cipher, request.metadata, request.operationId),
-  );
+  const admission = await shard.steps.at("enqueue.reserve", admit(shard, request.key, expected));
+  if (admission === null) return refuse(shard, request, roomProblem(shard, expected));
   try {
-    if (body !== null) {
-      received = await receive(shard, request.operationId, request.key, request.metadata, body, (bytes) => {
-        // The bound was looked at for what was announced; a body of unknown length is looked at as it grows.
-        if (!fits(shard, 0, bytes)) throw new NoRoomError();
-      });
+    // The same operation may have come a second time meanwhile.
+    const known = store.byOperationId(operationId);
+    if (known !== null) return await repeat(shard, request, body, known);
+    if (payloads.isReceiving(operationId)) return refuse(shard, request, beingReceived());
+    return await take(shard, request, body, admission);
+  } finally {
+    admission.close();
+  }
+}
+
+async function take(
+  shard: Shard,
+  request: EnqueueRequest,
+  body: Payload | null,
+  admission: Admission,
+): Promise<EnqueueReply> {
+  const { store, payloads, cipher, link } = shard;
+  const { operationId, metadata } = request;
+  let received: Received | null = null;
+  if (body !== null) {
+    try {
+      received = await receive(shard, operationId, request.key, metadata, body, admission);
+    } catch (error) {
+      if (!(error instanceof NoRoomError)) throw error;
+      return refuse(shard, request, roomProblem(shard, error.size));
     }
-  } catch (error) {
-    if (!(error instanceof NoRoomError)) throw error;
-    return refuse(shard, request, roomProblem(shard, 0));
   }
   const unfit = received === null ? null : receivedProblem(request, received);
   if (unfit !== null) return refuse(shard, request, unfit, received);
+  const sealed = await shard.steps.at("enqueue.seal", sealMetadata(cipher, metadata, operationId));
 
-  let fenceAt: number | null = null;
-  if (request.condition !== null) {
-    const decision = await decideCondition(shard, request, request.condition, fingerprint(request, received));
-    if (decision.verdict === "refused") return refuse(shard, request, decision.refusal, received);
-    if (decision.verdict === "failed") {
-      abandon(shard, request, received);
-      return { ok: true, verdict: "condition_failed" };
-    }
-    fenceAt = decision.fenceAt;
-  }
+  const { condition } = request;
+  const print = fingerprint(request, received);
+  const decision: Decision =
+    condition === null ? UNCONDITIONAL : await decideCondition(shard, request, condition, print);
 
   // From here to the end of `accept` nothing awaits: the operation, its chunks and its place commit together.
-  const raced = store.byOperationId(request.operationId);
-  if (raced !== null) return answer(shard, request, raced, fingerprint(request, received));
-  const row = commit(shard, request, received, sealed, fenceAt);
+  const twin = store.byOperationId(operationId);
+  if (twin !== null) return answer(shard, request, twin, print);
+  if (received?.inline && payloads.isReceiving(operationId)) return refuse(shard, request, beingReceived());
+  if (decision.verdict === "refused") return refuse(shard, request, decision.refusal, received);
+  if (decision.verdict === "failed") {
+    abandon(shard, request, received);
+    return { ok: true, verdict: "condition_failed" };
+  }
+  const row = commit(shard, request, received, sealed, decision.fenceAt);
+  admission.close();
   shard.changed();
   await shard.steps.at("enqueue.confirm", link.confirm());
   return { ok: true, verdict: "queued", stored: storedOf(row), shard: link.view };
@@ -86,8 +96,12 @@ function commit(
 ): OperationRow {
   const { payloads, calls } = shard;
   const now = Date.now();
-  if (received?.inline && received.size > 0) payloads.write(request.operationId, 0, received.inline);
-  else payloads.closeReceipt(request.operationId);
+  if (received?.inline) {
+    payloads.clear(request.operationId);
+    if (received.size > 0) payloads.write(request.operationId, 0, received.inline);
+  } else {
+    payloads.closeReceipt(request.operationId);
+  }
   if (request.ticket !== null) calls.close(request.ticket);
   return accept(
     shard,

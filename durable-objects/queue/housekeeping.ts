@@ -18,7 +18,7 @@ export function retentionMs(shard: Shard): number {
 
 /** Nothing is held, received, or feared: the shard may be called calm. */
 export function isEmpty(shard: Shard): boolean {
-  return shard.store.live === 0 && shard.calls.blocking === 0 && shard.payloads.receiving.operations === 0;
+  return shard.store.live === 0 && shard.calls.blocking === 0 && shard.room.receiving.operations === 0;
 }
 
 export function housekeep(shard: Shard, now: number): void {
@@ -39,7 +39,7 @@ export async function sendMessages(shard: Shard, now: number): Promise<void> {
 /** A shard that was busy as a whole, and now holds a few parked operations, slows only their keys. */
 function narrowBusy(shard: Shard): void {
   const { store, calls, link } = shard;
-  if (!link.isBusy || store.held.operations > 0 || shard.payloads.receiving.operations > 0) return;
+  if (!link.isBusy || store.held.operations > 0 || shard.room.receiving.operations > 0) return;
   const keys = new Set([...store.liveKeys(MAX_LISTED_KEYS + 1), ...calls.keys(MAX_LISTED_KEYS + 1)]);
   link.narrow(keys.size > MAX_LISTED_KEYS ? null : [...keys].map(hashKey));
 }

@@ -7,21 +7,13 @@ const FREE_SLICE = 16;
 /** All SQL on payloads and on those still being received. */
 export class PayloadStore {
   readonly #sql: SqlStorage;
-  #receiving: { operations: number; bytes: number };
+  /** The rows of `freeing`. */
+  readonly #freeing: Set<string>;
 
   constructor(sql: SqlStorage) {
     this.#sql = sql;
-    const row = sql
-      .exec<{ operations: number; bytes: number }>(
-        "SELECT COUNT(*) AS operations, COALESCE(SUM(size), 0) AS bytes FROM receipts",
-      )
-      .one();
-    this.#receiving = { operations: row.operations, bytes: row.bytes };
-  }
-
-  /** What is being received; it counts towards the bounds. */
-  get receiving(): { operations: number; bytes: number } {
-    return this.#receiving;
+    const rows = sql.exec<{ id: string }>("SELECT operation_id AS id FROM freeing").toArray();
+    this.#freeing = new Set(rows.map(({ id }) => id));
   }
 
   isReceiving(operationId: string): boolean {
@@ -29,23 +21,23 @@ export class PayloadStore {
   }
 
   openReceipt(operationId: string, key: string): void {
-    this.#sql.exec("INSERT INTO receipts (operation_id, key, size) VALUES (?, ?, 0)", operationId, key);
-    this.#receiving.operations += 1;
-  }
-
-  growReceipt(operationId: string, bytes: number): void {
-    this.#sql.exec("UPDATE receipts SET size = size + ? WHERE operation_id = ?", bytes, operationId);
-    this.#receiving.bytes += bytes;
+    this.clear(operationId);
+    this.#sql.exec("INSERT INTO receipts (operation_id, key) VALUES (?, ?)", operationId, key);
   }
 
   /** The payload is whole (its operation takes over the chunks) or given up (free them). */
   closeReceipt(operationId: string): void {
-    for (const { size } of this.#sql
-      .exec<{ size: number }>("DELETE FROM receipts WHERE operation_id = ? RETURNING size", operationId)
-      .toArray()) {
-      this.#receiving.operations -= 1;
-      this.#receiving.bytes -= size;
-    }
+    this.#sql.exec("DELETE FROM receipts WHERE operation_id = ?", operationId);
+  }
+
+  /**
+   * Before a payload is stored: what a broken try of the same operation left behind goes at once. Left to `freeSlice`
+   * it would take the new chunks with it.
+   */
+  clear(operationId: string): void {
+    if (!this.#freeing.delete(operationId)) return;
+    this.#sql.exec("DELETE FROM payload_chunks WHERE operation_id = ?", operationId);
+    this.#sql.exec("DELETE FROM freeing WHERE operation_id = ?", operationId);
   }
 
   /** Receipts of a dead incarnation: their callers were never answered. */
@@ -69,8 +61,12 @@ export class PayloadStore {
 
   /** Lets a payload go: at once when it is small, else in slices by `freeSlice`. */
   free(operationId: string, size: number): void {
-    if (size <= CHUNK_BYTES) this.#sql.exec("DELETE FROM payload_chunks WHERE operation_id = ?", operationId);
-    else this.#sql.exec("INSERT OR IGNORE INTO freeing (operation_id) VALUES (?)", operationId);
+    if (size <= CHUNK_BYTES) {
+      this.#sql.exec("DELETE FROM payload_chunks WHERE operation_id = ?", operationId);
+    } else if (!this.#freeing.has(operationId)) {
+      this.#freeing.add(operationId);
+      this.#sql.exec("INSERT INTO freeing (operation_id) VALUES (?)", operationId);
+    }
   }
 
   /** Whether `freeSlice` has anything to do. */
@@ -87,13 +83,13 @@ export class PayloadStore {
       .toArray();
     const last = left[FREE_SLICE - 1]?.n ?? Number.MAX_SAFE_INTEGER;
     this.#sql.exec("DELETE FROM payload_chunks WHERE operation_id = ? AND n <= ?", id, last);
-    if (left.length <= FREE_SLICE) this.#sql.exec("DELETE FROM freeing WHERE operation_id = ?", id);
+    if (left.length > FREE_SLICE) return;
+    this.#freeing.delete(id);
+    this.#sql.exec("DELETE FROM freeing WHERE operation_id = ?", id);
   }
 
   #nextToFree(isPinned: (operationId: string) => boolean): string | undefined {
-    return this.#sql
-      .exec<{ id: string }>("SELECT operation_id AS id FROM freeing LIMIT 64")
-      .toArray()
-      .find(({ id }) => !isPinned(id))?.id;
+    for (const id of this.#freeing) if (!isPinned(id)) return id;
+    return undefined;
   }
 }

@@ -22,6 +22,7 @@ import { migrate } from "../shared/migrate";
 import { ask } from "./ask";
 import * as byHand from "./by-hand";
 import { CallStore } from "./call-store";
+import { Room } from "./capacity";
 import { maxRetries } from "./claim";
 import { Drain } from "./drain";
 import { enqueue } from "./enqueue";
@@ -251,6 +252,7 @@ export class QueueDO extends DurableObject<FailoverEnv> implements QueueRpc {
       link,
       cipher: new PayloadCipher(this.env.PAYLOAD_ENCRYPTION_KEY, this.env.PAYLOAD_ENCRYPTION_KEY_PREVIOUS),
       pins: new Pins(),
+      room: new Room(),
       bucket,
       steps: { at: (step, work) => this.steps.at(step, work) },
       changed: () => {

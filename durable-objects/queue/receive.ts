@@ -1,5 +1,6 @@
 /** Takes a payload in: hashes it, cuts it into chunks, seals and stores them. */
 import type { PutMetadata } from "../../src/shared/protocol";
+import type { Admission } from "./capacity";
 import { algorithmsOf, type Checksums, closeDigests, digestBytes, openDigest } from "./digests";
 import { chunksOf, type Payload } from "./payload";
 import { CHUNK_BYTES } from "./payload-store";
@@ -12,13 +13,17 @@ export interface Received {
   readonly inline: Uint8Array | null;
 }
 
-/** Thrown by `admit` when the payload has no room; the receipt has been given up. */
-export class NoRoomError extends Error {}
+/** The payload has no room. `size` is how large it is at the least. */
+export class NoRoomError extends Error {
+  constructor(readonly size: number) {
+    super("no room");
+  }
+}
 
 /**
- * Receives a payload. A small one stays in memory; a larger one is stored as it comes, under a receipt, which counts
- * towards the bounds: `admit` is asked before each chunk, and throws when there is no room. On any error, the
- * source's own included, the receipt is given up and the error passed on.
+ * Receives a payload. A small one stays in memory; a larger one is stored as it comes, under a receipt. Throws
+ * `NoRoomError` when it grows beyond what is admitted. On any error, the source's own included, the receipt is given up
+ * and the error passed on. The receipt is open when the first await is met.
  */
 export async function receive(
   shard: Shard,
@@ -26,7 +31,7 @@ export async function receive(
   key: string,
   metadata: PutMetadata | null,
   payload: Payload,
-  admit: (bytes: number) => void,
+  admission: Admission,
 ): Promise<Received> {
   if (payload instanceof Uint8Array && payload.byteLength <= CHUNK_BYTES) {
     const checksums = await shard.steps.at("enqueue.digest", digestBytes(payload, algorithmsOf(metadata)));
@@ -36,7 +41,7 @@ export async function receive(
   const { payloads } = shard;
   payloads.openReceipt(operationId, key);
   try {
-    return await receiveChunks(shard, operationId, metadata, payload, admit);
+    return await receiveChunks(shard, operationId, metadata, chunksOf(payload), admission);
   } catch (error) {
     payloads.closeReceipt(operationId);
     payloads.free(operationId, Number.POSITIVE_INFINITY);
@@ -49,23 +54,25 @@ async function receiveChunks(
   shard: Shard,
   operationId: string,
   metadata: PutMetadata | null,
-  payload: Payload,
-  admit: (bytes: number) => void,
+  chunks: AsyncGenerator<Uint8Array>,
+  admission: Admission,
 ): Promise<Received> {
   const digests = algorithmsOf(metadata).map(openDigest);
   let n = 0;
   let size = 0;
-  const chunks = chunksOf(payload);
   for (;;) {
     const next = await shard.steps.at("enqueue.read", chunks.next());
     if (next.done === true) break;
     const chunk = next.value;
-    admit(chunk.byteLength);
+    size += chunk.byteLength;
+    if (!(await shard.steps.at("enqueue.reserve", admission.grow(size)))) {
+      // The source must not go on sending what nobody takes.
+      chunks.return(undefined).catch(() => undefined);
+      throw new NoRoomError(size);
+    }
     await shard.steps.at("enqueue.digest", Promise.all(digests.map((digest) => digest.write(chunk))));
     const sealed = await shard.steps.at("enqueue.seal", shard.cipher.seal(chunk, operationId, n));
     shard.payloads.write(operationId, n, sealed);
-    shard.payloads.growReceipt(operationId, chunk.byteLength);
-    size += chunk.byteLength;
     n += 1;
   }
   const checksums = await shard.steps.at("enqueue.digest", closeDigests(digests));

@@ -44,6 +44,8 @@ export class ServiceLink {
   #terms: DrainTerms | null;
   #confirming: Promise<void> | null = null;
   #calming: Promise<void> | null = null;
+  #reserving: Promise<void> = Promise.resolve();
+  #nextReserve: Promise<void> | null = null;
   #retryAt = 0;
   #counters = createCounters();
   #bucketCalls: Partial<Record<BucketMethod, number>> = {};
@@ -121,10 +123,18 @@ export class ServiceLink {
     await answered(this.#sendNotice(), CONFIRM_WAIT_MS).catch(() => undefined);
   }
 
-  /** Asks for room; the bounds are the service's, shared out in blocks. */
-  async reserve(wanted: ShardQuota): Promise<void> {
+  /**
+   * Asks for room; the bounds are the service's, shared out in blocks. Never throws. Many may ask at once: the next
+   * notice asks for all, and `wanted` is looked at when it is sent.
+   */
+  async reserve(wanted: () => ShardQuota): Promise<void> {
     if (Date.now() < this.#retryAt) return;
-    await answered(this.#sendNotice(wanted), CALL_TIMEOUT_MS).catch(() => undefined);
+    this.#nextReserve ??= this.#reserving.then(() => {
+      this.#nextReserve = null;
+      this.#reserving = this.#notify(wanted()).catch(() => undefined);
+      return this.#reserving;
+    });
+    await answered(this.#nextReserve, CALL_TIMEOUT_MS).catch(() => undefined);
   }
 
   /** Without the ServiceDO a shard may hold its equal share and no more. */
@@ -169,8 +179,7 @@ export class ServiceLink {
     }
   }
 
-  #sendNotice(wanted?: ShardQuota): Promise<void> {
-    if (wanted !== undefined) return this.#notify(wanted);
+  #sendNotice(): Promise<void> {
     this.#confirming ??= this.#notify(this.#state.quota).finally(() => {
       this.#confirming = null;
     });

@@ -1,4 +1,5 @@
 import type { CallStore } from "./call-store";
+import type { Room } from "./capacity";
 import type { MetaStore } from "./meta-store";
 import type { PayloadCipher } from "./payload-cipher";
 import type { PayloadStore } from "./payload-store";
@@ -17,6 +18,7 @@ export interface Shard {
   readonly link: ServiceLink;
   readonly cipher: PayloadCipher;
   readonly pins: Pins;
+  readonly room: Room;
   /** The service's bucket, below its injected faults. */
   readonly bucket: R2Bucket;
   readonly steps: Steps;

@@ -43,11 +43,10 @@ CREATE INDEX idx_operation_queue_key ON operation_queue(key, id);
 CREATE INDEX idx_operation_queue_user ON operation_queue(user_id, id) WHERE user_id IS NOT NULL;
 CREATE INDEX idx_operation_queue_final ON operation_queue(completed_at) WHERE phase = 'final';
 
--- Payloads that are still being received. They count towards the bounds; an operation is inserted when one is whole.
+-- Payloads that are still being received; an operation is inserted when one is whole.
 CREATE TABLE receipts (
   operation_id TEXT PRIMARY KEY,
-  key TEXT NOT NULL,
-  size INTEGER NOT NULL
+  key TEXT NOT NULL
 );
 
 -- Payloads in rows of at most 1 MiB.
