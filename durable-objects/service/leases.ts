@@ -11,11 +11,14 @@ interface Holder {
 }
 
 const PRUNE_EVERY_MS = 1_000;
+/** Longer than two leases in an incident: a reporter that pauses is not a stranger at once. */
+const SHORTEST_MEMORY_MS = 10_000;
 
 export class Leases {
   readonly #holders = new Map<string, Holder>();
   #active = 0;
   #prunedAt = 0;
+  #leaseMs = 0;
   #trustedUntil: number;
 
   constructor(trustedUntil: number) {
@@ -30,7 +33,8 @@ export class Leases {
     return this.#trustedUntil;
   }
 
-  handedOut(now: number, leaseCapMs: number): void {
+  handedOut(now: number, leaseMs: number, leaseCapMs: number): void {
+    this.#leaseMs = leaseMs;
     this.#trustedUntil = Math.max(this.#trustedUntil, now + leaseCapMs);
   }
 
@@ -51,13 +55,14 @@ export class Leases {
     return this.#holders.get(reporter)?.told ?? null;
   }
 
-  /** Isolates that reported within two leases. */
-  activeIsolates(now: number, leaseMs: number): number {
+  /** Isolates that reported within two leases, of the length that they last got. */
+  activeIsolates(now: number): number {
     if (now - this.#prunedAt < PRUNE_EVERY_MS) return this.#active;
     this.#prunedAt = now;
     this.#active = 0;
+    const forgetAfterMs = Math.max(SHORTEST_MEMORY_MS, 2 * this.#leaseMs);
     for (const [reporter, holder] of this.#holders) {
-      if (now - holder.seenAt > 2 * leaseMs) this.#holders.delete(reporter);
+      if (now - holder.seenAt > forgetAfterMs) this.#holders.delete(reporter);
       else if (!holder.isShard) this.#active += 1;
     }
     return this.#active;

@@ -206,10 +206,9 @@ export class ServiceCore {
   snapshotFor(reporter: string | null, now: number): Snapshot {
     const { state, leases } = this;
     if (reporter !== null) leases.tell(reporter, circuitViews(state, now), now);
-    leases.handedOut(now, state.config.service.lease_cap_ms);
-    const isIncidentNow = isIncident(state, now);
-    const calm = leaseMs(0, isIncidentNow, state.config.service);
-    const lease = leaseMs(leases.activeIsolates(now, calm), isIncidentNow, state.config.service);
+    const { service } = state.config;
+    const lease = leaseMs(leases.activeIsolates(now), isIncident(state, now), service);
+    leases.handedOut(now, lease, service.lease_cap_ms);
     return snapshot(state, lease, now);
   }
 
