@@ -51,21 +51,21 @@ async function applyPut(shard: Shard, claim: Claim): Promise<Applied> {
   const { row } = claim;
   const metadata = await shard.steps.at("apply.open", openMetadata(shard.cipher, row));
   let seen: R2Object | null | undefined;
-  if (claim.looksFirst) seen = await look(shard, claim, "apply.head");
+  if (claim.looksFirst) seen = await shard.steps.at("apply.head", look(shard, claim));
 
   for (let round = 0; round < MAX_ROUNDS; round += 1) {
     const next = seen === undefined ? ({ write: fence(shard, row) } as const) : decide(shard, claim, seen);
     if ("end" in next) return next.end;
-    const written = await shard.steps.at("apply.put", put(shard, row, metadata, next.write));
+    const written = await put(shard, row, metadata, next.write);
     if (written === null) {
-      seen = await look(shard, claim, "apply.head");
+      seen = await shard.steps.at("apply.head", look(shard, claim));
       continue;
     }
     checkEtag(row, metadata, written);
     if (!claim.verifies) return { kind: "completed", version: written.version };
     // Should something else have landed over it, it is written again: this version is known as ours.
     shard.calls.rememberApplied(row.key, written.version, Date.now());
-    seen = await look(shard, claim, "apply.verify");
+    seen = await shard.steps.at("apply.verify", look(shard, claim));
     if (seen?.version === written.version) return { kind: "completed", version: written.version };
   }
   return { kind: "postponed", until: Date.now() + CONTENDED_MS };
@@ -100,7 +100,7 @@ function decide(
  */
 async function applyDelete(shard: Shard, claim: Claim): Promise<Applied> {
   const { row } = claim;
-  const seen = await look(shard, claim, "apply.head");
+  const seen = await shard.steps.at("apply.head", look(shard, claim));
   switch (classify(shard, row, seen)) {
     case "absent":
       return { kind: "completed", version: null };
@@ -128,19 +128,17 @@ export function classify(shard: Shard, row: OperationRow, seen: R2Object | null)
   );
 }
 
-async function look(shard: Shard, claim: Claim, step: "apply.head" | "apply.verify"): Promise<R2Object | null> {
-  try {
-    return await shard.steps.at(step, headObject(shard, claim.row.key, claim.row.failure_count > 0));
-  } catch (error) {
+function look(shard: Shard, claim: Claim): Promise<R2Object | null> {
+  return headObject(shard, claim.row.key, claim.row.failure_count > 0).catch((error: unknown) => {
     throw new LookError(error);
-  }
+  });
 }
 
 function fence(shard: Shard, row: OperationRow): R2Conditional {
   return { uploadedBefore: fenceDate(row.fence_at, clockOffset(shard)) };
 }
 
-function put(
+async function put(
   shard: Shard,
   row: OperationRow,
   metadata: PutMetadata | null,
@@ -149,9 +147,17 @@ function put(
   const options = metadata === null ? {} : putOptions(metadata);
   // R2 confirms the bytes before the payload is let go: by the caller's checksum if it gave one, else by the MD5.
   const checksum = metadata?.checksum ? {} : { md5: row.etag };
-  return callR2(shard, "write", "put", writeDeadlineMs(shard, row.size), row.failure_count > 0, async () =>
-    shard.bucket.put(row.key, await payloadValue(shard, row), { ...options, ...checksum, onlyIf }),
+  // Before the call, so that its time and its errors are not put down to R2.
+  const payload = await shard.steps.at("apply.read", payloadValue(shard, row));
+  const deadlineMs = writeDeadlineMs(shard, row.size);
+  const call = callR2(shard, "write", "put", deadlineMs, row.failure_count > 0, () =>
+    shard.bucket.put(row.key, payload.value, { ...options, ...checksum, onlyIf }),
   );
+  try {
+    return await shard.steps.at("apply.put", call);
+  } finally {
+    payload.stop();
+  }
 }
 
 function checkEtag(row: OperationRow, metadata: PutMetadata | null, written: R2Object): void {

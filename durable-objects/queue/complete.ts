@@ -23,8 +23,7 @@ export function complete(shard: Shard, claim: Claim, applied: Applied): void {
   calls.close(claim.lease);
   switch (applied.kind) {
     case "completed": {
-      // Its own earlier calls have landed, or can do no harm any more.
-      for (const call of calls.of(row.key)) if (call.operation_id === row.operation_id) calls.close(call.call_id);
+      if (row.operation_type === "UPLOAD") closeOwnCalls(shard, row);
       if (applied.version !== null) calls.rememberApplied(row.key, applied.version, now);
       end(shard, row, "COMPLETED", now);
       break;
@@ -93,6 +92,14 @@ export function fail(shard: Shard, claim: Claim, error: unknown, random: () => n
 function stillClaimed(shard: Shard, claim: Claim): OperationRow | null {
   if (!shard.store.isClaimed(claim.row.id, claim.lease)) return null;
   return shard.store.byOperationId(claim.row.operation_id);
+}
+
+/**
+ * A put is not written while an earlier call of its own may yet land, so what R2 holds now is where they ended. A delete
+ * is: an earlier call that lands after it would take what is written next, so its key is left alone until the fence.
+ */
+function closeOwnCalls({ calls }: Shard, row: OperationRow): void {
+  for (const call of calls.of(row.key)) if (call.operation_id === row.operation_id) calls.close(call.call_id);
 }
 
 /** Its end could not be stored: it is looked at again, and R2 first of all. */

@@ -10,14 +10,21 @@ export async function smallPayload(shard: Shard, row: OperationRow): Promise<Uin
 }
 
 /** What R2 is given: bytes, or a stream of known length. */
-export async function payloadValue(shard: Shard, row: OperationRow): Promise<Uint8Array | ReadableStream<Uint8Array>> {
-  if (row.size <= CHUNK_BYTES) return smallPayload(shard, row);
+interface PayloadValue {
+  readonly value: Uint8Array | ReadableStream<Uint8Array>;
+  /** The call has ended or was given up. A stream that nobody reads to its end would pin its payload for good. */
+  stop(): void;
+}
+
+export async function payloadValue(shard: Shard, row: OperationRow): Promise<PayloadValue> {
+  if (row.size <= CHUNK_BYTES) return { value: await smallPayload(shard, row), stop: () => {} };
   const { readable, writable } = new FixedLengthStream(row.size);
+  const stopped = new AbortController();
   // A broken payload breaks the stream, so that R2 refuses the put; the put's own error is the one that counts.
   payloadStream(shard, row, 0, row.size)
-    .pipeTo(writable)
+    .pipeTo(writable, { signal: stopped.signal })
     .catch(() => undefined);
-  return readable;
+  return { value: readable, stop: () => stopped.abort() };
 }
 
 /**

@@ -14,6 +14,7 @@ export const STEPS = [
   "claim.grant",
   "apply.open",
   "apply.head",
+  "apply.read",
   "apply.put",
   "apply.verify",
   "apply.delete",

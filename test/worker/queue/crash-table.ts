@@ -1,0 +1,39 @@
+import type { Step } from "../../../durable-objects/queue/steps";
+
+/** Where a shard dies: at the nth time that it comes to a step, before the step's work is done or right after it. */
+export interface Crash {
+  readonly step: Step;
+  readonly nth: number;
+}
+
+/**
+ * Every step, and some of them at several places: a payload of 2.5 MiB is read, hashed and sealed in three chunks, closed
+ * by a fourth digest, and followed by its metadata; then come small payloads, which are handled whole.
+ */
+export const CRASHES: readonly Crash[] = [
+  { step: "enqueue.reserve", nth: 1 },
+  { step: "enqueue.reserve", nth: 3 },
+  { step: "enqueue.read", nth: 1 },
+  { step: "enqueue.read", nth: 3 },
+  { step: "enqueue.digest", nth: 2 },
+  { step: "enqueue.digest", nth: 4 },
+  { step: "enqueue.digest", nth: 5 },
+  { step: "enqueue.seal", nth: 3 },
+  { step: "enqueue.seal", nth: 4 },
+  { step: "enqueue.seal", nth: 5 },
+  { step: "enqueue.decide", nth: 1 },
+  { step: "enqueue.confirm", nth: 1 },
+  { step: "enqueue.confirm", nth: 2 },
+  { step: "ask.reserve", nth: 1 },
+  { step: "ask.confirm", nth: 1 },
+  { step: "claim.grant", nth: 1 },
+  { step: "apply.open", nth: 1 },
+  { step: "apply.head", nth: 1 },
+  { step: "apply.read", nth: 1 },
+  { step: "apply.put", nth: 1 },
+  { step: "apply.put", nth: 3 },
+  { step: "apply.verify", nth: 1 },
+  { step: "apply.delete", nth: 1 },
+  { step: "drain.wait", nth: 1 },
+  { step: "drain.wait", nth: 4 },
+];
