@@ -46,7 +46,7 @@ describe("the grants", () => {
   });
   test("after a circuit closed one shard has one operation in flight, and the others none", () => {
     const budget = createBudget(TOP);
-    grant(budget, 0, 100, TOP, 0);
+    grant(budget, 5, 100, TOP, 0);
     restartBudget(budget);
     expect(grant(budget, 0, 100, TOP, 1).concurrency).toBe(1);
     expect(grant(budget, 1, 100, TOP, 1)).toMatchObject({ concurrency: 0, retryMs: 100 });

@@ -10,7 +10,7 @@ import {
 import { Leases } from "../../../durable-objects/service/leases";
 import { newService, type ServiceState } from "../../../durable-objects/service/service-state";
 import { circuitViews } from "../../../durable-objects/service/service-views";
-import { stateAt, trip } from "../../../src/circuit/circuit";
+import { force, stateAt, trip } from "../../../src/circuit/circuit";
 import { DEFAULT_CONFIG } from "../../../src/shared/config";
 import { emptyHistogram } from "../../../src/shared/latency";
 import type { CircuitState, IsolateReport } from "../../../src/shared/protocol";
@@ -137,6 +137,14 @@ describe("a probe", () => {
     const { openUntil } = state.circuits.write;
     expect(endTrial(state, evidence, "write", trial, "failure", T0 + 2, half)).toBe(false);
     expect(state.circuits.write.openUntil).toBe(openUntil);
+  });
+  test("from before an outage does not open the circuit that has closed since", () => {
+    report(T0, "a", 0, 5, "OPEN");
+    const trial = beginTrial(state, evidence, "write", T0, half);
+    force(state.circuits.write, "forced_open", T0 + 1);
+    force(state.circuits.write, "auto", T0 + 2);
+    expect(endTrial(state, evidence, "write", trial, "failure", T0 + 3, half)).toBe(false);
+    expect(write()).toBe("CLOSED");
   });
   test("is the trial of a half-open circuit: two that go well close it, one that fails opens it again", () => {
     trip(state.circuits.write, T0, half);
