@@ -18,8 +18,8 @@ export interface R2Call<T> {
   readonly permit: Permit | null;
   /** Shorter than the config's, for a call that others wait for. */
   readonly timeoutMs?: number;
-  /** `fenceAt`: this isolate's clock, when the call can no longer land unseen. */
-  readonly send: (clock: OwedClock, fenceAt: number) => Promise<T>;
+  /** `giveUpAt`: this isolate's clock, when the call is given up. */
+  readonly send: (clock: OwedClock, giveUpAt: number) => Promise<T>;
   /** Throws if the arguments are bad: the binding's own errors for that carry no code. */
   readonly check?: () => void;
   /** The body, when it may only be sent once, and may break by itself. */
@@ -50,7 +50,7 @@ export async function callR2<T>(session: Session, call: R2Call<T>): Promise<R2Re
     const fenceAt = startedAt + timeoutMs + FENCE_MARGIN_MS;
     try {
       const late = () => new R2TimeoutError(method, timeoutMs);
-      const value = await withDeadline(timeoutMs, late, (clock) => call.send(clock, fenceAt));
+      const value = await withDeadline(timeoutMs, late, (clock) => call.send(clock, startedAt + timeoutMs));
       takeDown(session, call, "success", startedAt);
       return { kind: "answered", value };
     } catch (error) {

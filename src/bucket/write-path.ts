@@ -93,8 +93,8 @@ async function writeDirectly(
       permit: admission.permit,
       body: put.body,
       check: () => void putMetadata(put.r2),
-      send: (clock, fenceAt) => {
-        const uploadedBefore = new Date(fenceAt + (state.snapshot?.clockOffsetMs ?? 0));
+      send: (clock, giveUpAt) => {
+        const uploadedBefore = new Date(giveUpAt + (state.snapshot?.clockOffsetMs ?? 0));
         return r2.put(put.key, put.body.forR2(clock), { ...put.r2, onlyIf: { uploadedBefore } });
       },
     });
