@@ -3,7 +3,7 @@ import { classifyR2Error } from "../../src/bucket/r2-errors";
 import { type Applied, type Claim, LookError } from "./apply";
 import { maxRetries, park } from "./claim";
 import type { OperationRow } from "./operation-row";
-import { end, settleKey } from "./order";
+import { end, release, settleKey } from "./order";
 import { MissingKeyError } from "./payload-cipher";
 import { backoffMs, isChargeable, isExhausted } from "./schedule";
 import type { Shard } from "./shard";
@@ -106,20 +106,13 @@ function closeOwnCalls({ calls }: Shard, row: OperationRow): void {
 export function giveBack(shard: Shard, claim: Claim): void {
   const row = stillClaimed(shard, claim);
   const now = Date.now();
-  if (row !== null) shard.store.release(row, now + BROKEN_MS, now);
+  if (row !== null) release(shard, row, now + BROKEN_MS, now);
 }
 
 /** Waits for something that is not the operation's fault. */
 function hold(shard: Shard, row: OperationRow, error: string, until: number, now: number): void {
   shard.store.note(row.id, error, until);
   release(shard, row, until, now);
-}
-
-/** Back among the pending, unless a newer operation has taken its place meanwhile. */
-function release(shard: Shard, row: OperationRow, at: number, now: number): void {
-  const hasSuccessor = shard.store.liveOf(row.key).some((other) => other.id > row.id);
-  if (hasSuccessor) end(shard, row, "SUPERSEDED", now);
-  else shard.store.release(row, at, now);
 }
 
 /** R2's own words are safe to show; anything else is an internal matter. */

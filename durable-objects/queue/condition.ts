@@ -62,8 +62,14 @@ function decide(
   const startedAt = request.directCall === null ? null : Date.now() - request.directCall.startedMsAgo;
   // The direct call did land and its reply was lost: R2 has decided.
   const ownCall = { fenceAt: 0, firstCallAt: startedAt, fingerprint };
-  if (classifyObject(ownCall, seen, ledger) === "ours") return { verdict: "passed", fenceAt: null };
+  if (classifyObject(ownCall, seen, ledger) === "ours") {
+    if (live === null) return { verdict: "passed", fenceAt: null };
+    // What is queued came after that, since nothing was when this write was let through: it must not take its place.
+    if (fingerprint !== null && startedAt !== null) shard.calls.rememberUnknownPut(request.key, fingerprint, startedAt);
+    return REFUSED;
+  }
 
+  // A direct write that comes after this moment was not seen by the decision, and is not to be buried by it.
   const uploaded = (at: Date) => at.getTime() - clockOffset(shard);
   const passes = (holds: boolean, fenceAt: number | null): Decision =>
     holds ? { verdict: "passed", fenceAt } : { verdict: "failed" };
@@ -72,12 +78,11 @@ function decide(
     const operation = { fenceAt: live.fence_at, firstCallAt: live.first_call_at, fingerprint: live.fingerprint };
     if (!(object && classifyObject(operation, seen, ledger) === "newer")) {
       const pending = live.operation_type === "DELETE" ? null : { etag: live.etag, uploaded: live.created_at };
-      return passes(conditionHolds(condition, pending), null);
+      return passes(conditionHolds(condition, pending), object === undefined ? null : Math.max(askedAt, live.fence_at));
     }
   }
   if (object === undefined) return REFUSED;
   const known = object === null ? null : { etag: object.etag, uploaded: object.uploaded.getTime() };
-  // A direct write that comes after this moment was not seen by the decision, and is not to be buried by it.
   const fenceAt = Math.max(askedAt, object === null ? 0 : uploaded(object.uploaded) + 1);
   return passes(conditionHolds(condition, known), fenceAt);
 }

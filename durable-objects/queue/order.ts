@@ -50,6 +50,13 @@ export function end(
   link.usageChanged();
 }
 
+/** A claim is given back: among the pending again, unless a newer operation has taken its place meanwhile. */
+export function release(shard: Shard, row: OperationRow, at: number, now: number): void {
+  const hasSuccessor = shard.store.liveOf(row.key).some((other) => other.id > row.id);
+  if (hasSuccessor) end(shard, row, "SUPERSEDED", now);
+  else shard.store.release(row, at, now);
+}
+
 /** A write was refused although its call may yet land: nothing is applied to the key until its fence has passed. */
 export function quarantine(shard: Shard, key: string, fingerprint: string | null, call: DirectCall, now: number): void {
   if (call.fenceInMs <= 0) return;

@@ -30,7 +30,7 @@ import { isEmpty, retentionMs } from "./housekeeping";
 import { MetaStore } from "./meta-store";
 import { openMetadata } from "./metadata";
 import { type OperationRow, recordOf, storedOf } from "./operation-row";
-import { logicalState, quarantine, settleKey } from "./order";
+import { logicalState, quarantine, release, settleKey } from "./order";
 import type { Payload } from "./payload";
 import { PayloadCipher } from "./payload-cipher";
 import { payloadStream, smallPayload } from "./payload-reader";
@@ -272,7 +272,7 @@ export class QueueDO extends DurableObject<FailoverEnv> implements QueueRpc {
     const now = Date.now();
     payloads.abandonReceipts();
     for (const row of store.claimed()) {
-      store.release(row, now, now);
+      release(this.#shard, row, now, now);
       settleKey(this.#shard, row.key, now);
     }
   }
