@@ -100,6 +100,8 @@ export async function freshen(env: FailoverEnv, state: IsolateState, operationCl
   if (reported !== null) waitUntil(reported);
   const hasTrust = isTrusted(state, now);
   if (hasTrust && (!isDue || state.snapshot?.circuits[operationClass].state === "CLOSED")) return;
+  // A ServiceDO that did not answer the last time is not waited for: in its outage every call would.
+  if (state.reporter.failedReports > 0) return;
   // A write that finds no snapshot within the cap is queued: worth a longer wait than a read, which only asks the queue.
   const isIdle = state.snapshot !== null && !hasTrust && operationClass === "write";
   const waitMs = isIdle ? IDLE_WRITE_WAIT_MS : FIRST_SNAPSHOT_WAIT_MS;

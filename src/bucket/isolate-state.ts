@@ -34,6 +34,8 @@ export interface IsolateState {
   rejected: Record<OperationClass, number>;
   /** Keys with a write that may yet land and of which no shard could be told, each with the end of its fence. */
   readonly quarantined: Map<string, number>;
+  /** A shard has not answered a read: until then no bounded read waits for another one. */
+  queueDownUntil: number;
   /** From shard 0, while there is no snapshot. */
   layoutShards: number | null;
 }
@@ -52,6 +54,7 @@ export function createIsolateState(service: string): IsolateState {
     bucketCalls: {},
     rejected: { read: 0, write: 0 },
     quarantined: new Map(),
+    queueDownUntil: 0,
     layoutShards: null,
   };
 }

@@ -18,6 +18,7 @@ import type { ReadSource } from "./write-outcome";
 
 const PEEK_TIMEOUT_MS = 5_000;
 const HEAD_TIMEOUT_MS = 1_000;
+const QUEUE_DOWN_MS = 2_000;
 /** How often a payload may be drained away between `peek` and `payload`. */
 const MAX_PEEKS = 3;
 
@@ -67,12 +68,16 @@ async function read<T>(session: Session, request: Read<T>): Promise<Found<T>> {
   const { state, isStrong } = session;
   await prepare(session, "read");
   const isKnownBusy = isBusy(state, request.key);
-  if (!isKnownBusy && !isStrong && isTrusted(state, Date.now())) return fromR2(session, request);
+  const now = Date.now();
+  if (!isKnownBusy && !isStrong && (isTrusted(state, now) || now < state.queueDownUntil)) {
+    return fromR2(session, request);
+  }
   for (let peeks = 0; peeks < MAX_PEEKS; peeks += 1) {
     let reply: PeekReply;
     try {
       reply = await peek(session, request.key);
     } catch (cause) {
+      state.queueDownUntil = Date.now() + QUEUE_DOWN_MS;
       if (!isKnownBusy && !isStrong) return fromR2(session, request);
       throw unavailable("The key may have a queued write, and the queue does not answer.", undefined, cause);
     }

@@ -12,11 +12,25 @@ const ISOLATE_BUDGET_BYTES = 64 * MIB;
 /** Large reads keep JavaScript out of the way: with 64 KiB a streamed put is as fast as a native one, with 4 KiB not. */
 const READ_BYTES = 64 * 1024;
 
-/** Bytes that all streams of this isolate may still keep. */
-let budgetLeft = ISOLATE_BUDGET_BYTES;
+/** A stream that brings nothing for this long has lost its claim: a request that is cancelled never gives it back. */
+const CLAIM_MS = 5 * 60_000;
 
-export function replayBudgetLeft(): number {
-  return budgetLeft;
+/** What one stream keeps. */
+interface Claim {
+  bytes: number;
+  touchedAt: number;
+}
+
+const claims = new Set<Claim>();
+
+/** Bytes that streams of this isolate may still keep. */
+export function replayBudgetLeft(now: number): number {
+  let left = ISOLATE_BUDGET_BYTES;
+  for (const claim of claims) {
+    if (now - claim.touchedAt > CLAIM_MS) claims.delete(claim);
+    else left -= claim.bytes;
+  }
+  return left;
 }
 
 type ReadChunk = () => Promise<ReadableStreamReadResult<unknown>>;
@@ -27,7 +41,7 @@ export class ReplayBody {
   #read: ReadChunk | null = null;
   #cancel: () => Promise<void> = () => Promise.resolve();
   #kept: Uint8Array[] = [];
-  #keptBytes = 0;
+  readonly #claim: Claim = { bytes: 0, touchedAt: 0 };
   #isKeeping = true;
   #chunks = 0;
   #bytes = 0;
@@ -133,19 +147,21 @@ export class ReplayBody {
 
   #keep(chunk: Uint8Array): void {
     if (!this.#isKeeping) return;
-    if (this.#keptBytes + chunk.byteLength > REPLAY_LIMIT_BYTES || chunk.byteLength > budgetLeft) {
+    const now = Date.now();
+    const size = chunk.byteLength;
+    if (this.#claim.bytes + size > REPLAY_LIMIT_BYTES || size > replayBudgetLeft(now)) {
       this.#forget();
       return;
     }
-    this.#keptBytes += chunk.byteLength;
-    budgetLeft -= chunk.byteLength;
+    this.#claim.bytes += size;
+    this.#claim.touchedAt = now;
+    claims.add(this.#claim);
     // A short read would keep the whole of its read buffer alive.
-    this.#kept.push(chunk.byteLength * 2 < chunk.buffer.byteLength ? chunk.slice() : chunk);
+    this.#kept.push(size * 2 < chunk.buffer.byteLength ? chunk.slice() : chunk);
   }
 
   #forget(): void {
-    budgetLeft += this.#keptBytes;
-    this.#keptBytes = 0;
+    claims.delete(this.#claim);
     this.#kept = [];
     this.#isKeeping = false;
   }

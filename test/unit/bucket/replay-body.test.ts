@@ -120,17 +120,17 @@ describe("a source that is at fault", () => {
 
 describe("the bounds of what is kept", () => {
   test("a stream that outgrows 16 MiB goes on, but only once", async () => {
-    const before = replayBudgetLeft();
+    const before = replayBudgetLeft(Date.now());
     const chunks = Array.from({ length: 17 }, () => new Uint8Array(MIB));
     const body = bodyOf(streamOf(chunks), 17 * MIB);
     for (let index = 0; index < 16; index += 1) await body.chunk(index);
     expect(body.canReplay).toBe(true);
-    expect(replayBudgetLeft()).toBe(before - REPLAY_LIMIT_BYTES);
+    expect(replayBudgetLeft(Date.now())).toBe(before - REPLAY_LIMIT_BYTES);
     expect((await body.chunk(16))?.byteLength).toBe(MIB);
     expect(await body.chunk(17)).toBeNull();
     expect(body.canReplay).toBe(false);
     await expect(body.chunk(0)).rejects.toThrow("cannot be sent again");
-    expect(replayBudgetLeft()).toBe(before);
+    expect(replayBudgetLeft(Date.now())).toBe(before);
   });
 
   test("five streams share 64 MiB: the fifth is not kept, and a release makes room", async () => {
@@ -140,13 +140,20 @@ describe("the bounds of what is kept", () => {
       return body;
     };
     const bodies = [await keep(), await keep(), await keep(), await keep()];
-    expect(replayBudgetLeft()).toBe(0);
+    expect(replayBudgetLeft(Date.now())).toBe(0);
     expect((await keep()).canReplay).toBe(false);
     bodies[0]?.release();
     const next = await keep();
     expect(next.canReplay).toBe(true);
     for (const body of [...bodies, next]) body.release();
-    expect(replayBudgetLeft()).toBe(64 * MIB);
+    expect(replayBudgetLeft(Date.now())).toBe(64 * MIB);
+  });
+
+  test("a stream whose request was cancelled, and so is never released, loses its claim after 5 minutes", async () => {
+    const body = bodyOf(streamOf([new Uint8Array(MIB)]), MIB);
+    await readThrough(body);
+    expect(replayBudgetLeft(Date.now() + 299_000)).toBe(63 * MIB);
+    expect(replayBudgetLeft(Date.now() + 301_000)).toBe(64 * MIB);
   });
 
   test("a release tells the source that nobody reads on, and keeps a finished one in peace", async () => {
