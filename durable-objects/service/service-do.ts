@@ -151,7 +151,7 @@ export class ServiceDO extends DurableObject<FailoverEnv> implements ServiceRpc 
     return { ok: true, paused };
   }
 
-  async events(since: number, limit: number): Promise<{ storageId: string; events: EventRecord[] }> {
+  async events(since: number | null, limit: number): Promise<{ storageId: string; events: EventRecord[] }> {
     const core = await this.#ready();
     core.settle(Date.now());
     return { storageId: core.state.storageId, events: this.#store.events(core.state.name, since, limit) };

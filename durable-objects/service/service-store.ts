@@ -142,7 +142,7 @@ export class ServiceStore {
   }
 
   /** Events after `since`, oldest first. */
-  events(service: string, since: number, limit: number): EventRecord[] {
+  events(service: string, since: number | null, limit: number): EventRecord[] {
     const rows = this.#all<{
       seq: number;
       event_type: string;
@@ -152,10 +152,11 @@ export class ServiceStore {
       created_at: string;
     }>(
       `SELECT seq, event_type, event_category, severity, event_data, created_at
-       FROM system_events WHERE seq > ? ORDER BY seq LIMIT ?`,
-      since,
+       FROM system_events WHERE seq > ? ORDER BY seq ${since === null ? "DESC" : "ASC"} LIMIT ?`,
+      since ?? 0,
       limit,
     );
+    if (since === null) rows.reverse();
     return rows.map((row) => ({
       seq: row.seq,
       event_type: row.event_type as EventType,

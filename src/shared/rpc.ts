@@ -76,7 +76,8 @@ export interface ServiceRpc {
   ): Promise<Answer<{ faults: readonly FaultRule[]; snapshot: Snapshot }>>;
   faults(): Promise<readonly FaultRule[]>;
   setPaused(paused: boolean, by: Actor): Promise<Answer<{ paused: boolean }>>;
-  events(since: number, limit: number): Promise<{ storageId: string; events: EventRecord[] }>;
+  /** The first `limit` after `since`, or, without `since`, the last ones; oldest first either way. */
+  events(since: number | null, limit: number): Promise<{ storageId: string; events: EventRecord[] }>;
   /** From SystemDO: takes effect at once here, elsewhere within a lease. */
   configChanged(config: EffectiveConfig, by: Actor): Promise<void>;
   /** From the cron trigger: derives the alarm again and pokes busy shards. */

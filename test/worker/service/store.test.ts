@@ -17,6 +17,7 @@ describe("the event table", () => {
       const [kept] = sql.exec("SELECT COUNT(*) AS n, MIN(seq) AS low, MAX(seq) AS high FROM system_events").toArray();
       expect(kept).toEqual({ n: 10_000, low: 21, high: 10_020 });
       expect(store.events("R2_STORAGE", 10_019, 10).map(({ seq }) => seq)).toEqual([10_020]);
+      expect(store.events("R2_STORAGE", null, 2).map(({ seq }) => seq)).toEqual([10_019, 10_020]);
     });
   });
 
