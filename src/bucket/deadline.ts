@@ -40,19 +40,19 @@ export class OwedClock {
 }
 
 /** The result of `call`, or the rejection `late()` once the clock has expired. The call itself is not stopped. */
-export function withDeadline<T>(ms: number, late: () => Error, call: (clock: OwedClock) => Promise<T>): Promise<T> {
-  return new Promise<T>((resolve, reject) => {
-    const clock = new OwedClock(ms, () => reject(late()));
-    // Not `await`: one promise less on the healthy path.
-    call(clock).then(
-      (result) => {
-        clock.stop();
-        resolve(result);
-      },
-      (error: unknown) => {
-        clock.stop();
-        reject(error);
-      },
-    );
+export async function withDeadline<T>(
+  ms: number,
+  late: () => Error,
+  call: (clock: OwedClock) => Promise<T>,
+): Promise<T> {
+  let expire = () => {};
+  const expired = new Promise<never>((_, reject) => {
+    expire = () => reject(late());
   });
+  const clock = new OwedClock(ms, () => expire());
+  try {
+    return await Promise.race([call(clock), expired]);
+  } finally {
+    clock.stop();
+  }
 }
