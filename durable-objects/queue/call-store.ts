@@ -87,6 +87,11 @@ export class CallStore {
     this.#sql.exec("INSERT INTO ledger (key, version, at) VALUES (?, ?, ?)", key, version, now);
   }
 
+  /** A version that is known to be older than what is queued. */
+  rememberOlder(key: string, version: string, now: number): void {
+    this.#sql.exec("INSERT INTO ledger (key, version, at) VALUES (?, ?, ?)", key, version, now);
+  }
+
   rememberUnknownPut(key: string, fingerprint: string, startedAt: number): void {
     this.#sql.exec("INSERT INTO ledger (key, fingerprint, at) VALUES (?, ?, ?)", key, fingerprint, startedAt);
   }

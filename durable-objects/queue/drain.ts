@@ -91,7 +91,9 @@ export class Drain {
   /** Beside the drain, not in its way: the ServiceDO may hang. */
   #sendMessages(now: number): void {
     const { link, meta } = this.#shard;
-    if (link.nextMessage(isEmpty(this.#shard), meta.events(1).length > 0, now) === null) return;
+    const at = link.nextMessage(isEmpty(this.#shard), meta.events(1).length > 0, now);
+    // Before its time nothing would be sent, and the drain would look again at once, for ever: no clock moves meanwhile.
+    if (at === null || at > now) return;
     this.#messages ??= sendMessages(this.#shard, now).finally(() => {
       this.#messages = null;
       this.#signal.raise();

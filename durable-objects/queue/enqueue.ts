@@ -103,6 +103,7 @@ function commit(
     payloads.closeReceipt(request.operationId);
   }
   if (request.ticket !== null) calls.close(request.ticket);
+  if (request.precededBy) calls.rememberOlder(request.key, request.precededBy, now);
   return accept(
     shard,
     {

@@ -9,6 +9,7 @@ import { directCall, type FailedCall } from "./direct-call";
 import { shardCount } from "./isolate-service";
 import { quarantine, takeShard } from "./isolate-state";
 import { fingerprintOf } from "./ledger";
+import { ownWrite } from "./own-writes";
 import { checkKey } from "./put-options";
 import type { Session } from "./session";
 import { isRetryable, queueStub } from "./stubs";
@@ -80,6 +81,7 @@ async function send(session: Session, write: QueuedWrite, shards: number): Promi
           metadata: put?.metadata ?? null,
           size: body?.size ?? null,
           directCall: write.failed === undefined ? null : directCall(write.failed, now),
+          precededBy: ownWrite(state.ownWrites, key, now),
           ticket: write.ticket ?? null,
           condition: write.condition ?? null,
           readable: mayAdmit(state, "read", now),

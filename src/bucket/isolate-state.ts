@@ -16,6 +16,7 @@ import {
   type ShardView,
   type Snapshot,
 } from "../shared/protocol";
+import type { OwnWrites } from "./own-writes";
 
 export interface IsolateState {
   readonly service: string;
@@ -36,6 +37,7 @@ export interface IsolateState {
   readonly quarantined: Map<string, number>;
   /** A shard has not answered a read: until then no bounded read waits for another one. */
   queueDownUntil: number;
+  readonly ownWrites: OwnWrites;
   /** From shard 0, while there is no snapshot. */
   layoutShards: number | null;
 }
@@ -54,6 +56,7 @@ export function createIsolateState(service: string): IsolateState {
     bucketCalls: {},
     rejected: { read: 0, write: 0 },
     quarantined: new Map(),
+    ownWrites: new Map(),
     queueDownUntil: 0,
     layoutShards: null,
   };

@@ -9,6 +9,7 @@ import { callR2, type R2Result } from "./direct-call";
 import { enqueue, type QueuedWrite, QueueUnreachableError, refused } from "./enqueue";
 import { shardCount } from "./isolate-service";
 import { isBusy, isQuarantined, isTrusted } from "./isolate-state";
+import { rememberOwnWrite } from "./own-writes";
 import { checkKey, putMetadata } from "./put-options";
 import { QueuedObject } from "./queued-object";
 import { prepare, refuseWhenReadOnly, type Session, unavailable } from "./session";
@@ -99,7 +100,7 @@ async function writeDirectly(
       },
     });
     if (result.kind === "failed") return queued(session, { ...queuedWrite(put), failed: result.call });
-    if (result.value !== null) return { kind: "stored", object: result.value };
+    if (result.value !== null) return stored(session, result.value);
     // The source took longer than the fence, and somebody else has written meanwhile.
     if (tries === FENCED_TRIES || !put.body.canReplay) {
       throw unavailable("Another write overtook this one while its body was being sent. Nothing was written.");
@@ -145,7 +146,12 @@ async function writeConditionally(session: Session, put: Put, condition: PlainCo
     return queued(session, { ...queuedWrite(put), condition, ticket, failed: result.call });
   }
   settle(result.value === null ? "refused" : "landed");
-  return result.value === null ? { kind: "condition_failed" } : { kind: "stored", object: result.value };
+  return result.value === null ? { kind: "condition_failed" } : stored(session, result.value);
+}
+
+function stored({ state }: Session, object: R2Object): PutOutcome {
+  rememberOwnWrite(state.ownWrites, object.key, object.version, Date.now());
+  return { kind: "stored", object };
 }
 
 async function queued(session: Session, write: QueuedWrite & { put: { metadata: PutMetadata } }): Promise<PutOutcome> {

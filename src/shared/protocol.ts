@@ -278,6 +278,8 @@ export interface EnqueueRequest {
   /** Bytes, if known before the stream ends. More or fewer is an error. */
   readonly size: number | null;
   readonly directCall: DirectCall | null;
+  /** The R2 version that the caller itself wrote to the key last: older than this write, whatever the clocks say. */
+  readonly precededBy?: string | null;
   /** The ticket of `ask`, given back. */
   readonly ticket: string | null;
   readonly condition: PlainCondition | null;
