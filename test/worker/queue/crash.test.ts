@@ -148,9 +148,9 @@ class Story {
 /** Writes of every kind, so that each step is met: streamed, overwritten, conditional, feared, deleted. */
 async function takeIn(story: Story): Promise<void> {
   const { n } = story.plan;
-  await story.put("overwritten", "first", bytes(2.5 * MIB, n), { size: null }, true);
+  await story.put("streamed", "put", bytes(2.5 * MIB, n), {}, true);
+  await story.put("overwritten", "first", text(`first ${n}`));
   await story.put("overwritten", "second", text(`second ${n}`));
-  await story.put("streamed", "kept", bytes(1.5 * MIB, n + 1), { size: 1.5 * MIB }, true);
   await story.remove("deleted", "delete");
 
   const etag = (await env.R2_BUCKET.head(story.key("conditional")))?.etag ?? "";
@@ -188,7 +188,8 @@ async function eachOf<T>(items: readonly T[], atOnce: number, work: (item: T) =>
 
 beforeAll(async () => {
   expect(PLANS.length).toBeLessThanOrEqual(64);
-  await start();
+  // Longer than a busy machine takes: a call that is given up is waited for.
+  await start({ write_timeout_ms: 1_000, read_timeout_ms: 1_000 });
   for (const story of stories) {
     for (const name of ["deleted", "conditional"]) {
       const key = story.key(name);
