@@ -12,6 +12,7 @@ import type { Shard } from "./shard";
 const MISSING_KEY_MS = 60_000;
 /** R2 takes one write a second per key; jittered, so that throttled operations do not come back together. */
 const THROTTLED_MS = 1_000;
+const POSTPONED = "An earlier call may yet reach R2.";
 /** How long an operation rests whose end could not be stored. */
 const BROKEN_MS = 5_000;
 
@@ -32,7 +33,8 @@ export function complete(shard: Shard, claim: Claim, applied: Applied): void {
       end(shard, row, "SUPERSEDED", now);
       break;
     case "postponed":
-      release(shard, row, applied.until, now);
+      // Stored, or the next look at its key would schedule it for now, and it would be claimed for nothing until then.
+      hold(shard, row, row.error_message ?? POSTPONED, applied.until, now);
       break;
   }
   settleKey(shard, row.key, now);
