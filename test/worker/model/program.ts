@@ -11,7 +11,7 @@ export type BodyKind = (typeof BODIES)[number];
 const CONDITIONS = ["matches_current", "matches_nothing", "create", "differs_from_current"] as const;
 export type ConditionKind = (typeof CONDITIONS)[number];
 
-/** What R2 may do. A late landing comes after the deadline (80 ms) and before the fence (480 ms). */
+/** What R2 may do. A late landing comes after the deadline (80 ms) and well before the end of the fence (1,280 ms). */
 export const FAULTS = {
   none: [],
   writes_fail: [{ operations: "write" }],

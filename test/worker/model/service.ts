@@ -87,25 +87,25 @@ export class TestService {
     return queueStub(env, this.name, shard);
   }
 
-  /** What is told to every isolate at once. Elsewhere it takes a lease. */
-  #adopt(snapshot: Snapshot): void {
-    for (const isolate of this.isolates) isolate.adopt(snapshot);
+  #adopt(snapshot: Snapshot, isolates: readonly Isolate[]): void {
+    for (const isolate of isolates) isolate.adopt(snapshot);
   }
 
   async refresh(): Promise<void> {
     await Promise.all(this.isolates.map((isolate) => isolate.refresh()));
   }
 
-  async setFaults(rules: readonly FaultRule[]): Promise<void> {
+  /** Acts at once in `isolates`, and in the others after a lease. */
+  async setFaults(rules: readonly FaultRule[], isolates = this.isolates): Promise<void> {
     const answer = await this.service.setFaults(rules, BY);
     if (!answer.ok) throw new Error(answer.message);
-    this.#adopt(answer.snapshot);
+    this.#adopt(answer.snapshot, isolates);
   }
 
-  async setMode(mode: ModeChange["mode"]): Promise<void> {
+  async setMode(mode: ModeChange["mode"], isolates = this.isolates): Promise<void> {
     const answer = await this.service.setMode({ mode, reason: "model" }, BY);
     if (!answer.ok) throw new Error(answer.message);
-    this.#adopt(answer.snapshot);
+    this.#adopt(answer.snapshot, isolates);
   }
 
   async setPaused(paused: boolean): Promise<void> {

@@ -17,7 +17,7 @@ vi.hoisted(async () => {
   const { AsyncLocalStorage } = await import(hooks);
   AsyncLocalStorage.prototype.disable = () => undefined;
 });
-vi.mock("../../../src/shared/fence", () => ({ FENCE_MARGIN_MS: 400 }));
+vi.mock("../../../src/shared/fence", () => ({ FENCE_MARGIN_MS: 1_200 }));
 
 /** Set by `VITE_…`, because a Worker sees no other variables of the process. */
 const { env: vite } = import.meta as unknown as { readonly env: Readonly<Record<string, string | undefined>> };
