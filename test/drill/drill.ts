@@ -87,9 +87,10 @@ async function powerCut(when: string): Promise<void> {
 function tellChanges(status: Status, before: Status | null): void {
   for (const operationClass of ["read", "write"] as const) {
     const { state } = status.circuits[operationClass];
-    if (state !== before?.circuits[operationClass].state) {
-      timeline.mark(`${operationClass} ${state}`, `the ${operationClass} circuit is ${state}`);
-    }
+    const isNews = state !== before?.circuits[operationClass].state;
+    // In the outage a circuit goes to and fro between OPEN and HALF_OPEN with every probe.
+    const isTrial = timeline.at(`${operationClass} OPEN`) !== null && timeline.at("healed") === null;
+    if (isNews && !isTrial) timeline.mark(`${operationClass} ${state}`, `the ${operationClass} circuit is ${state}`);
   }
   if (timeline.at("healed") === null) return;
   if (isClosed(status) && timeline.at("closed") === null) timeline.mark("closed", "both circuits are CLOSED");
