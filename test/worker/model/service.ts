@@ -12,6 +12,8 @@ export const SHARDS = 2;
 export const WRITE_TIMEOUT_MS = 80;
 export const READ_TIMEOUT_MS = 60;
 
+const HURRY_EVERY_MS = 500;
+
 const BY: Actor = { actor: "model", requestId: "model" };
 
 /** Rows of a shard that must be gone when it is calm. */
@@ -156,24 +158,29 @@ export class TestService {
     });
   }
 
-  /** No fault, no pause, no mode by hand; dead letters are driven anew, and nothing waits for its backoff. */
+  /** No fault, no pause, no mode by hand. */
   async heal(): Promise<void> {
     await this.setFaults([]);
     await this.setMode("auto");
     await this.setPaused(false);
-    await this.#hurry();
   }
 
+  /** Dead letters are driven anew, and nothing waits for its backoff. */
   async #hurry(): Promise<void> {
     for (const { operation_id, status } of await this.operations()) {
       if (status === "FAILED" || status === "PENDING") await this.retry(operation_id);
     }
   }
 
-  /** Waits until every shard is empty and calm. Throws with what is left after `ms`. */
+  /** Waits until every shard is empty and calm, while an operator does what he can. Throws with what is left after `ms`. */
   async drained(ms: number): Promise<void> {
     const until = Date.now() + ms;
+    let hurriedAt = 0;
     for (;;) {
+      if (Date.now() > hurriedAt + HURRY_EVERY_MS) {
+        await this.#hurry();
+        hurriedAt = Date.now();
+      }
       const shards = await Promise.all(Array.from({ length: SHARDS }, (_, shard) => this.leftovers(shard)));
       if (shards.every((shard) => Object.values(shard).every((left) => Number(left) === 0))) return;
       if (Date.now() > until) {
