@@ -155,6 +155,8 @@ async function put(
   );
   try {
     return await shard.steps.at("apply.put", call);
+  } catch (error) {
+    throw payload.problem() ?? error;
   } finally {
     payload.stop();
   }

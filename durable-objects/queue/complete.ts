@@ -4,7 +4,7 @@ import { type Applied, type Claim, LookError } from "./apply";
 import { maxRetries, park } from "./claim";
 import type { OperationRow } from "./operation-row";
 import { end, release, settleKey } from "./order";
-import { MissingKeyError } from "./payload-cipher";
+import { MissingKeyError, PayloadError } from "./payload-cipher";
 import { backoffMs, isChargeable, isExhausted } from "./schedule";
 import type { Shard } from "./shard";
 
@@ -50,6 +50,12 @@ export function fail(shard: Shard, claim: Claim, error: unknown, random: () => n
     calls.close(claim.lease);
     hold(shard, row, message, now + MISSING_KEY_MS, now);
     settleKey(shard, row.key, now);
+    return;
+  }
+  if (error instanceof PayloadError) {
+    // Broken off by ourselves, its call cannot have landed: a body that ends early is refused.
+    calls.close(claim.lease);
+    park(shard, row, message, now);
     return;
   }
   if (error instanceof LookError) {

@@ -18,6 +18,13 @@ export class MissingKeyError extends Error {
   }
 }
 
+/** A stored payload or its metadata is not what was stored: rows are missing or were altered. No retry mends that. */
+export class PayloadError extends Error {
+  constructor(operationId: string, cause?: unknown) {
+    super(`The payload of ${operationId} is not whole.`, { cause });
+  }
+}
+
 export class PayloadCipher {
   readonly #keys: Promise<readonly Key[]>;
   readonly encrypts: boolean;
@@ -47,7 +54,7 @@ export class PayloadCipher {
     return row;
   }
 
-  /** Throws `MissingKeyError`, or an OperationError when the row was tampered with. */
+  /** Throws `MissingKeyError`, or `PayloadError` when the row was altered or belongs elsewhere. */
   async open(
     row: Uint8Array,
     keyId: string | null,
@@ -58,9 +65,12 @@ export class PayloadCipher {
     const key = (await this.#keys).find(({ id }) => id === keyId);
     if (key === undefined) throw new MissingKeyError(keyId);
     const iv = row.subarray(0, IV_BYTES);
-    return new Uint8Array(
-      await crypto.subtle.decrypt(parameters(iv, operationId, part), key.key, row.subarray(IV_BYTES)),
-    );
+    try {
+      const sealed = row.subarray(IV_BYTES);
+      return new Uint8Array(await crypto.subtle.decrypt(parameters(iv, operationId, part), key.key, sealed));
+    } catch (cause) {
+      throw new PayloadError(operationId, cause);
+    }
   }
 
   /** Text for a TEXT column: base64 when it is encrypted. */

@@ -1,6 +1,6 @@
 /** Gives a stored payload out again: whole and in memory when small, else as a stream. */
-import { FailoverError } from "../../src/shared/errors";
 import type { OperationRow } from "./operation-row";
+import { PayloadError } from "./payload-cipher";
 import { CHUNK_BYTES } from "./payload-store";
 import type { Shard } from "./shard";
 
@@ -14,17 +14,22 @@ interface PayloadValue {
   readonly value: Uint8Array | ReadableStream<Uint8Array>;
   /** The call has ended or was given up. A stream that nobody reads to its end would pin its payload for good. */
   stop(): void;
+  /** Why the payload could not be read to its end, when that is so: then R2 is not to blame for what became of the call. */
+  problem(): unknown;
 }
 
 export async function payloadValue(shard: Shard, row: OperationRow): Promise<PayloadValue> {
-  if (row.size <= CHUNK_BYTES) return { value: await smallPayload(shard, row), stop: () => {} };
+  if (row.size <= CHUNK_BYTES) return { value: await smallPayload(shard, row), stop: () => {}, problem: () => null };
   const { readable, writable } = new FixedLengthStream(row.size);
   const stopped = new AbortController();
   // A broken payload breaks the stream, so that R2 refuses the put; the put's own error is the one that counts.
-  payloadStream(shard, row, 0, row.size)
+  let problem: unknown = null;
+  payloadStream(shard, row, 0, row.size, (error) => {
+    problem = error;
+  })
     .pipeTo(writable, { signal: stopped.signal })
     .catch(() => undefined);
-  return { value: readable, stop: () => stopped.abort() };
+  return { value: readable, stop: () => stopped.abort(), problem: () => problem };
 }
 
 /**
@@ -36,6 +41,7 @@ export function payloadStream(
   row: OperationRow,
   offset: number,
   length: number,
+  onBroken: (error: unknown) => void = () => {},
 ): ReadableStream<Uint8Array> {
   const release = shard.pins.pin(row.operation_id);
   const end = offset + length;
@@ -59,11 +65,12 @@ export function payloadStream(
         const bytes = await chunk(shard, row, n);
         const from = at - n * CHUNK_BYTES;
         const piece = bytes.slice(from, Math.min(bytes.byteLength, end - n * CHUNK_BYTES));
-        if (piece.byteLength === 0) throw lost(row);
+        if (piece.byteLength === 0) throw new PayloadError(row.operation_id);
         at += piece.byteLength;
         controller.enqueue(piece);
       } catch (error) {
         finish();
+        onBroken(error);
         throw error;
       }
     },
@@ -73,10 +80,6 @@ export function payloadStream(
 
 async function chunk(shard: Shard, row: OperationRow, n: number): Promise<Uint8Array> {
   const sealed = shard.payloads.read(row.operation_id, n);
-  if (sealed === null) throw lost(row);
+  if (sealed === null) throw new PayloadError(row.operation_id);
   return shard.cipher.open(sealed, row.key_id, row.operation_id, n);
-}
-
-function lost(row: OperationRow): FailoverError {
-  return new FailoverError("SERVICE_UNAVAILABLE", `The payload of ${row.operation_id} is not whole.`);
 }
