@@ -56,6 +56,17 @@ function claimOne(shard: Shard, row: OperationRow, now: number): Claim | null {
   return { row, lease, looksFirst: row.first_call_at !== null, ownCallUntil: own, verifies };
 }
 
+/** A claim for which no call was made is as if it had never been. A successor that has come meanwhile ends the operation. */
+export function unclaim(shard: Shard, { row, lease }: Claim, now: number): void {
+  const { store, calls } = shard;
+  if (!store.isClaimed(row.id, lease)) return;
+  calls.close(lease);
+  store.unclaim(row);
+  const hasSuccessor = store.liveOf(row.key).some((other) => other.id > row.id);
+  if (hasSuccessor) end(shard, row, "SUPERSEDED", now);
+  settleKey(shard, row.key, now);
+}
+
 /**
  * A delete may be applied only when every isolate asks before it writes: when the leases from before the busy notice
  * have run out, and the calls that were made under them.

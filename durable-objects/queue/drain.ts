@@ -3,10 +3,13 @@
  *
  * It runs inside the alarm handler, and goes on while calls are in flight; what comes in meanwhile is picked up at
  * once. A call that hangs keeps its own slot and blocks no other key.
+ *
+ * A commit costs about as much as a small put. So as many operations are claimed ahead as are in flight: the end of one
+ * call starts the next from memory, and what has ended is stored together with the next claims.
  */
 import type { DrainGrant } from "../../src/shared/protocol";
 import { apply, type Claim } from "./apply";
-import { claimReady } from "./claim";
+import { claimReady, unclaim } from "./claim";
 import { complete, fail, giveBack } from "./complete";
 import { housekeep, isEmpty, sendMessages } from "./housekeeping";
 import { PRIORITY_STEP_MS } from "./schedule";
@@ -23,12 +26,26 @@ const PROMOTE_LIMIT = 1_000;
 const HOUSEKEEPING_MS = 250;
 /** A grant is asked for anew after this, however little of it was used. */
 const GRANT_LIFE_MS = 5_000;
+/** What has ended is stored after this at the latest. */
+const STORE_WITHIN_MS = 50;
+/** A claim that finds no free slot for this long is given back: its call is feared from the claim on. */
+const CLAIM_LIFE_MS = 1_000;
+
+interface ClaimAhead {
+  readonly claim: Claim;
+  readonly until: number;
+}
 
 export class Drain {
   readonly #shard: Shard;
   readonly #signal = new Signal();
   readonly #random: () => number;
   #inFlight = 0;
+  readonly #ahead: ClaimAhead[] = [];
+  /** How claims have ended, in the order in which it is to be stored. */
+  readonly #ended: { readonly claim: Claim; readonly store: () => void }[] = [];
+  /** Whether a call has ended since the last claim. */
+  #hasMoved = false;
   #isRunning = false;
   #messages: Promise<void> | null = null;
   #grant: { concurrency: number; left: number; until: number } = { concurrency: 0, left: 0, until: 0 };
@@ -55,6 +72,7 @@ export class Drain {
   release(): void {
     this.holdUntil = 0;
     this.#grant = { concurrency: 0, left: 0, until: 0 };
+    this.#unclaim(Number.POSITIVE_INFINITY);
     this.#signal.raise();
   }
 
@@ -67,15 +85,19 @@ export class Drain {
     try {
       for (;;) {
         const now = Date.now();
-        store.promote(now, PROMOTE_LIMIT, PRIORITY_STEP_MS);
+        this.#unclaim(now);
+        this.#storeEnded();
+        // Even without a row it would begin a write.
+        if ((store.nextDue() ?? Number.POSITIVE_INFINITY) <= now) store.promote(now, PROMOTE_LIMIT, PRIORITY_STEP_MS);
         const mayClaim = now < stopAt && now >= this.holdUntil && store.hasReady();
-        if (now - keptAt >= HOUSEKEEPING_MS || (!mayClaim && this.#inFlight === 0)) {
+        if (now - keptAt >= HOUSEKEEPING_MS || (!mayClaim && this.#isAtRest)) {
           housekeep(this.#shard, now);
           this.#sendMessages(now);
           keptAt = now;
         }
-        if (mayClaim && this.#inFlight < MAX_IN_FLIGHT && (await this.#claimSome())) continue;
-        const isIdle = this.#inFlight === 0 && this.#messages === null;
+        const hasRoom = this.#ahead.length === 0 && (this.#hasMoved || this.#inFlight < MAX_IN_FLIGHT);
+        if (mayClaim && hasRoom && (await this.#claimSome())) continue;
+        const isIdle = this.#isAtRest && this.#messages === null;
         if (isIdle && !(now < stopAt && now >= this.holdUntil && store.hasReady())) {
           if (!this.#holdsGrant) return;
           await this.#giveBack();
@@ -86,6 +108,14 @@ export class Drain {
     } finally {
       this.#isRunning = false;
     }
+  }
+
+  get #isAtRest(): boolean {
+    return this.#inFlight === 0 && this.#ahead.length === 0 && this.#ended.length === 0;
+  }
+
+  get #slots(): number {
+    return Math.min(MAX_IN_FLIGHT, this.#grant.concurrency);
   }
 
   /** Beside the drain, not in its way: the ServiceDO may hang. */
@@ -100,7 +130,10 @@ export class Drain {
     });
   }
 
-  /** Starts what the grant allows. False: nothing could be started now. */
+  /**
+   * Claims and starts what the grant allows. False: nothing could be claimed now. With every slot taken it claims only
+   * while calls end: behind calls that hang nothing is held.
+   */
   async #claimSome(): Promise<boolean> {
     const now = Date.now();
     if (this.#grant.left <= 0 || now >= this.#grant.until) {
@@ -113,12 +146,14 @@ export class Drain {
       }
       this.#grant = { concurrency: grant.concurrency, left: grant.operations, until: Date.now() + GRANT_LIFE_MS };
     }
-    const room = Math.min(MAX_IN_FLIGHT, this.#grant.concurrency) - this.#inFlight;
+    const room = this.#hasMoved || this.#inFlight < this.#slots ? 2 * this.#slots - this.#inFlight : 0;
+    this.#hasMoved = false;
     const limit = Math.min(room, this.#grant.left, this.#shard.link.config.queue.batch_size);
     if (limit <= 0) return false;
     const claims = claimReady(this.#shard, limit);
     this.#grant.left -= claims.length;
-    for (const claim of claims) this.#start(claim);
+    for (const claim of claims) this.#ahead.push({ claim, until: now + CLAIM_LIFE_MS });
+    this.#startNext();
     return true;
   }
 
@@ -129,27 +164,56 @@ export class Drain {
     await this.#shard.steps.at("claim.grant", this.#shard.link.grant(0));
   }
 
+  #startNext(): void {
+    while (this.#inFlight < this.#slots) {
+      const next = this.#ahead.shift();
+      if (next === undefined) return;
+      this.#start(next.claim);
+    }
+  }
+
   #start(claim: Claim): void {
     this.#inFlight += 1;
-    apply(this.#shard, claim)
-      .then(
-        (applied) => complete(this.#shard, claim, applied),
-        (error: unknown) => {
-          fail(this.#shard, claim, error, this.#random);
-          // After a failure the service is asked before anything else is tried.
-          this.#grant.left = 0;
-        },
-      )
-      .catch((error: unknown) => {
+    apply(this.#shard, claim).then(
+      (applied) => this.#end(claim, () => complete(this.#shard, claim, applied)),
+      (error: unknown) => {
+        // After a failure the service is asked before anything else is tried.
+        this.#grant.left = 0;
+        this.#unclaim(Number.POSITIVE_INFINITY);
+        this.#end(claim, () => fail(this.#shard, claim, error, this.#random));
+      },
+    );
+  }
+
+  /** Starts the next. The end is stored when there is more to store, or before long. */
+  #end(claim: Claim, store: () => void): void {
+    this.#inFlight -= 1;
+    this.#hasMoved = true;
+    this.#ended.push({ claim, store });
+    this.#startNext();
+    if (this.#ahead.length === 0) this.#signal.raise();
+    else if (this.#ended.length === 1) setTimeout(() => this.#signal.raise(), STORE_WITHIN_MS);
+  }
+
+  #storeEnded(): void {
+    for (const { claim, store } of this.#ended.splice(0)) {
+      try {
+        store();
+      } catch (error) {
         giveBack(this.#shard, claim);
         console.error(
           JSON.stringify({ level: "error", at: "drain", operation_id: claim.row.operation_id, error: String(error) }),
         );
-      })
-      .finally(() => {
-        this.#inFlight -= 1;
-        this.#signal.raise();
-      });
+      }
+    }
+  }
+
+  /** Gives back the claims ahead whose time ends by `now`. */
+  #unclaim(now: number): void {
+    while (this.#ahead[0] !== undefined && this.#ahead[0].until <= now) {
+      const claim = this.#ahead.shift()?.claim;
+      if (claim !== undefined) this.#ended.push({ claim, store: () => unclaim(this.#shard, claim, Date.now()) });
+    }
   }
 
   #napMs(now: number): number {

@@ -219,6 +219,16 @@ export class QueueStore {
     this.#move("PENDING", "PROCESSING");
   }
 
+  /** The claim of `row`, which was read before it was claimed, is undone. */
+  unclaim(row: OperationRow): void {
+    this.#sql.exec(
+      `UPDATE operation_queue SET phase = 'ready', status = 'PENDING', lease_token = NULL, first_call_at = ? WHERE id = ?`,
+      row.first_call_at,
+      row.id,
+    );
+    this.#move("PROCESSING", "PENDING");
+  }
+
   /** Whether the claim still stands; the result of a call is stored only then. */
   isClaimed(id: number, lease: string): boolean {
     return (
