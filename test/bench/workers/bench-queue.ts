@@ -1,4 +1,5 @@
 import { CallStore } from "../../../durable-objects/queue/call-store";
+import { Room } from "../../../durable-objects/queue/capacity";
 import { claimReady } from "../../../durable-objects/queue/claim";
 import { MetaStore } from "../../../durable-objects/queue/meta-store";
 import { PayloadCipher } from "../../../durable-objects/queue/payload-cipher";
@@ -99,6 +100,7 @@ export class BenchQueueDO extends QueueDO {
       link: new ServiceLink({ shard: 0, meta, usage: () => store.usage(), stub }),
       cipher: new PayloadCipher(undefined, undefined),
       pins: new Pins(),
+      room: new Room(),
       bucket: this.env.R2_BUCKET,
       steps: PLAIN_STEPS,
       changed: () => undefined,

@@ -6,6 +6,7 @@ import { randomBytes } from "./bytes";
 export type Side = "ours" | "peer";
 
 const KEYS = 64;
+const CALLERS = 20;
 
 /** `count` puts or gets, one after the other. Answers how long they took, ms. */
 export async function calls(
@@ -37,7 +38,10 @@ export async function fill(env: FailoverEnv, size: number): Promise<void> {
   for (let i = 0; i < KEYS; i += 1) await env.R2_BUCKET.put(`healthy/${size}/${i}`, randomBytes(size));
 }
 
-/** How many requests to objects `count` gets and as many puts make: counted at the namespaces, in this isolate. */
+/**
+ * How many requests to objects `count` puts and as many gets make, its first snapshot included: counted at the
+ * namespaces. They come from as many callers at once as a busy isolate has.
+ */
 export async function objectRequests(env: FailoverEnv, count: number): Promise<number> {
   let requests = 0;
   const counted = <T extends object>(namespace: T): T =>
@@ -68,10 +72,14 @@ export async function objectRequests(env: FailoverEnv, count: number): Promise<n
   };
   const bucket = new FailoverBucket(seen);
   const payload = randomBytes(1_024);
-  for (let i = 0; i < count; i += 1) {
-    const key = `requests/${i}`;
-    await bucket.put(key, payload);
-    await read(bucket, key, payload.byteLength);
-  }
+  let next = 0;
+  const caller = async () => {
+    while (next < count) {
+      const key = `requests/${next++}`;
+      await bucket.put(key, payload);
+      await read(bucket, key, payload.byteLength);
+    }
+  };
+  await Promise.all(Array.from({ length: CALLERS }, caller));
   return requests;
 }
