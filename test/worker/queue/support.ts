@@ -135,6 +135,12 @@ export function rows<Row = Record<string, SqlStorageValue>>(n: number, query: st
   return runInDurableObject(shard(n), (_: QueueDO, state) => state.storage.sql.exec(query).toArray() as Row[]);
 }
 
+/** The shard dies at once, and lives again at its next call. */
+export async function restart(n: number): Promise<void> {
+  const died = runInDurableObject(shard(n), (_: QueueDO, state) => state.abort("restarted"));
+  await died.catch(() => undefined);
+}
+
 export const HOLDING = ["receipts", "payload_chunks", "freeing", "outstanding_calls", "ledger"] as const;
 
 /** Number of rows of each table that holds something for operations. */
