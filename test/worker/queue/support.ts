@@ -5,8 +5,8 @@ import type { QueueDO } from "../../../durable-objects/queue/queue-do";
 import { QUEUE_CONFIG, QUEUE_SECTION, type QueueConfigKey, type ServiceConfigKey } from "../../../src/shared/config";
 import { DEFAULT_SERVICE } from "../../../src/shared/env";
 import { hashKey } from "../../../src/shared/keys";
-import type { EnqueueReply, EnqueueRequest, PutMetadata, Stored } from "../../../src/shared/protocol";
-import type { OperationRecord } from "../../../src/shared/records";
+import type { EnqueueReply, EnqueueRequest, FaultRule, PutMetadata, Stored } from "../../../src/shared/protocol";
+import type { OperationRecord, ServiceMode } from "../../../src/shared/records";
 
 export const BY = { actor: "test", requestId: "r-1" };
 export const MIB = 1024 * 1024;
@@ -45,6 +45,18 @@ export async function start(config: Partial<Record<ServiceConfigKey | QueueConfi
 /** Nothing is drained until `resume`. */
 export const pause = () => service().setPaused(true, BY);
 export const resume = () => service().setPaused(false, BY);
+
+/** Takes the circuits by hand, or gives them back. */
+export async function mode(name: ServiceMode): Promise<void> {
+  const answer = await service().setMode({ mode: name, reason: "test" }, BY);
+  if (!answer.ok) throw new Error(answer.message);
+}
+
+/** Faults of the bucket; they reach a busy shard at once, a calm one with its next notice. */
+export async function fault(rules: readonly FaultRule[]): Promise<void> {
+  const answer = await service().setFaults(rules, BY);
+  if (!answer.ok) throw new Error(answer.message);
+}
 
 export const PLAIN: PutMetadata = {
   httpMetadata: {},
