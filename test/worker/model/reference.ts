@@ -99,7 +99,7 @@ export function afterDrain(model: KeyModel): KeyModel {
   return { current: model.current, beneath: model.current, seen: model.seen.map(() => model.current) };
 }
 
-export function either(one: KeyModel, other: KeyModel): KeyModel {
+function either(one: KeyModel, other: KeyModel): KeyModel {
   return {
     current: union(one.current, other.current),
     beneath: union(one.beneath, other.beneath),

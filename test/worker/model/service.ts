@@ -8,9 +8,9 @@ import type { Actor, OperationRecord } from "../../../src/shared/records";
 import type { ModeChange, SystemRpc } from "../../../src/shared/rpc";
 import type { Isolate } from "./isolates";
 
-export const SHARDS = 2;
-export const WRITE_TIMEOUT_MS = 80;
-export const READ_TIMEOUT_MS = 60;
+const SHARDS = 2;
+const WRITE_TIMEOUT_MS = 80;
+const READ_TIMEOUT_MS = 60;
 
 const HURRY_EVERY_MS = 500;
 
