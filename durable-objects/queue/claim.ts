@@ -87,6 +87,8 @@ export function park(shard: Shard, row: OperationRow, error: string, now: number
   if (hasSuccessor) {
     end(shard, row, "SUPERSEDED", now);
   } else if (store.deadLetters >= deadLetterShare(shard)) {
+    // Noted as well as scheduled, or the next look at its key would schedule it for now, and R2 be asked without end.
+    store.note(row.id, error, now + NO_DEAD_LETTER_ROOM_MS);
     store.release(row, now + NO_DEAD_LETTER_ROOM_MS, now);
   } else {
     store.park(row, error, now);
