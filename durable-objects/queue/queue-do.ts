@@ -133,7 +133,8 @@ export class QueueDO extends DurableObject<FailoverEnv> implements QueueRpc {
   async wake(terms: DrainTerms): Promise<void> {
     this.#shard.link.adoptTerms(terms);
     this.#drain.release();
-    this.#shard.changed();
+    // The service's own poke comes as a wake.
+    await this.poke();
   }
 
   /** The last net under a lost alarm: what this object believes of its alarm counts for nothing. */
