@@ -7,6 +7,7 @@ import { ask } from "./ask";
 import { callR2, type FailedCall } from "./direct-call";
 import { enqueue, refused } from "./enqueue";
 import { shardCount } from "./isolate-service";
+import { followOwnWrite } from "./own-writes";
 import { checkKey } from "./put-options";
 import { prepare, refuseWhenReadOnly, type Session } from "./session";
 import { type CheckedWriteOptions, checkWriteOptions, type WriteOptions } from "./write-options";
@@ -49,6 +50,7 @@ export async function remove(
   }
   if (direct.length > 0) stored.push(...(await removeDirectly(session, direct, typeof keys === "string", own)));
   if (problem !== null) throw problem;
+  for (const key of wanted) followOwnWrite(state.ownWrites, key);
   return stored.length === 0 ? { kind: "deleted" } : { kind: "queued", operations: stored };
 }
 

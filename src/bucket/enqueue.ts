@@ -9,7 +9,7 @@ import { directCall, type FailedCall } from "./direct-call";
 import { shardCount } from "./isolate-service";
 import { quarantine, takeShard } from "./isolate-state";
 import { fingerprintOf } from "./ledger";
-import { ownWrite } from "./own-writes";
+import { followOwnWrite, ownWrite } from "./own-writes";
 import { checkKey } from "./put-options";
 import type { Session } from "./session";
 import { isRetryable, queueStub } from "./stubs";
@@ -54,7 +54,10 @@ export async function enqueue(session: Session, write: QueuedWrite): Promise<Acc
     keepOff(session, write);
     throw refused(reply, mayLand(write));
   }
-  if (reply.verdict === "queued") takeShard(session.state, reply.shard);
+  if (reply.verdict === "queued") {
+    takeShard(session.state, reply.shard);
+    followOwnWrite(session.state.ownWrites, write.key);
+  }
   return reply;
 }
 

@@ -9,6 +9,7 @@ import { callR2 } from "./direct-call";
 import { shardCount } from "./isolate-service";
 import { configOf, isBusy, isTrusted, takeShard } from "./isolate-state";
 import { classifyObject, fingerprintOf } from "./ledger";
+import { mayBeLater } from "./own-writes";
 import { ssecKeyHex } from "./put-options";
 import { QueuedObject, QueuedObjectBody } from "./queued-object";
 import { resolveRange } from "./ranges";
@@ -103,8 +104,19 @@ async function settled<T>(
       timeoutMs: Math.min(HEAD_TIMEOUT_MS, configOf(session.state).read_timeout_ms),
       send: () => session.r2.head(request.key),
     });
-    if (head.kind === "answered" && isNewer(pending, head.value, ledger)) return fromR2(session, request);
+    if (head.kind === "answered") {
+      if (isNewer(pending, head.value, ledger)) return fromR2(session, request);
+      return fromQueue(request, pending);
+    }
   }
+  const { state } = session;
+  if (mayBeLater(state.ownWrites, request.key, pending.stored.enqueuedAt, Date.now())) {
+    throw unavailable("What was written last is in R2, which is not readable right now.");
+  }
+  return fromQueue(request, pending);
+}
+
+async function fromQueue<T>(request: Read<T>, pending: PendingOperation): Promise<Found<T> | null> {
   if (pending.kind === "delete") return { source: "queue", object: null };
   const object = await request.fromQueue(pending);
   return object === null ? null : { source: "queue", object };

@@ -250,6 +250,20 @@ describe("a queued delete", () => {
   });
 });
 
+describe("an isolate that has written past a queued write", () => {
+  test("does not read the queued one in its place while R2 cannot be read", async () => {
+    const { service, a, b, key } = await twoIsolates();
+    await service.setMode("forced_open", [a]);
+    expect((await a.bounded.write(key, "queued")).kind).toBe("queued");
+    expect((await b.bounded.write(key, "direct")).kind).toBe("stored");
+    await service.setFaults([{ operations: "read" }]);
+    await expect(b.strong.get(key)).rejects.toMatchObject({ code: "SERVICE_UNAVAILABLE" });
+    expect((await b.bounded.write(key, "after")).kind).toBe("queued");
+    expect(await b.strong.get(key).then((object) => object?.text())).toBe("after");
+    expect(await afterDrain(service, key)).toBe("after");
+  });
+});
+
 describe("a shard with an operation that waits", () => {
   test("leaves the thread alone until it is time", async () => {
     const { service, a } = await twoIsolates();
