@@ -1,5 +1,7 @@
 import { beforeAll, describe, expect, it, test } from "vitest";
-import type { EnqueueRequest } from "../../../src/shared/protocol";
+import { createCounters, take } from "../../../src/circuit/reporter";
+import { hashKey } from "../../../src/shared/keys";
+import type { EnqueueRequest, Snapshot } from "../../../src/shared/protocol";
 import {
   bytes,
   counts,
@@ -12,6 +14,7 @@ import {
   putRequest,
   readAll,
   rows,
+  service,
   shard,
   start,
   stored,
@@ -103,6 +106,38 @@ describe("the same operation id again", () => {
       await new Promise((resolve) => setTimeout(resolve, 200));
       expect(isSame(await readAll(await shard(6).payload(request.operationId, 0, data.byteLength)), data)).toBe(true);
     }
+  });
+});
+
+describe("a condition", () => {
+  it("of a write that comes twice at the same time is not decided against itself", async () => {
+    const request = putRequest("create-once", "twice", { condition: { etagDoesNotMatch: ["*"] } });
+    const replies = await Promise.all([
+      shard(14).enqueue(request, text("hello")),
+      shard(14).enqueue(request, text("hello")),
+    ]);
+    expect(stored(replies[1])).toEqual(stored(replies[0]));
+  });
+
+  it("that fails stores nothing", async () => {
+    stored(await shard(14).enqueue(putRequest("taken", "first"), text("hello")));
+    const before = await counts(14);
+    const request = putRequest("taken", "second", { condition: { etagDoesNotMatch: ["*"] } });
+    for (const body of [text("other"), streamOf(bytes(2 * MIB), [65_536])]) {
+      expect(await shard(14).enqueue(request, body)).toEqual({ ok: true, verdict: "condition_failed" });
+      await expect.poll(() => counts(14)).toEqual(before);
+    }
+  });
+});
+
+describe("an acknowledged write", () => {
+  it("is known to the service: whoever asks from now on is told that its key is busy", async () => {
+    stored(await shard(15).enqueue(putRequest("announced", "put"), text("hello")));
+    const idle = { reporter: "somebody", bucketCalls: {}, rejected: { read: 0, write: 0 }, failedReports: 0 };
+    const counts = take(createCounters());
+    const snapshot = await service().report({ ...idle, counts, circuits: { read: "CLOSED", write: "CLOSED" } });
+    const view = (snapshot as unknown as Snapshot).shards.find((s) => s.shard === 15);
+    expect(view?.busy).toContain(hashKey("announced"));
   });
 });
 

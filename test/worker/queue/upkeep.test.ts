@@ -9,8 +9,10 @@ import {
   counts,
   EMPTY,
   ended,
+  fault,
   isSame,
   MIB,
+  mode,
   pause,
   putRequest,
   restart,
@@ -180,6 +182,20 @@ describe("a large payload", () => {
     await shard(9).cancel(id, BY);
     await reader?.cancel();
     await expect.poll(() => counts(9), { timeout: 10_000 }).toMatchObject(EMPTY);
+  });
+});
+
+describe("a payload that R2 refused unread", () => {
+  it("is freed like any other once its operation has ended", async () => {
+    await mode("forced_closed");
+    await resume();
+    await fault([{ operations: ["put"], error_code: 10043 }]);
+    const id = await put(12, "unread", "put", bytes(2.5 * MIB));
+    await expect.poll(async () => (await shard(12).operation(id))?.error_message ?? "").toContain("(10043)");
+    await fault([]);
+    expect((await ended(12, id)).status).toBe("COMPLETED");
+    await expect.poll(() => counts(12), { timeout: 10_000 }).toMatchObject({ payload_chunks: 0, freeing: 0 });
+    await mode("auto");
   });
 });
 
