@@ -16,6 +16,8 @@ export interface System {
   kill(): Promise<void>;
   /** Ctrl-C, and SIGKILL to whatever is still there after 10 s. True when Ctrl-C was enough. */
   stop(): Promise<boolean>;
+  /** SIGTERM to npm alone, as a supervisor sends it, and SIGKILL to whatever is left. True when SIGTERM was enough. */
+  terminate(): Promise<boolean>;
   /** The last lines that it printed. */
   log(): string;
 }
@@ -36,7 +38,7 @@ for (const [signal, exitCode] of [
 }
 
 function killAll(): void {
-  for (const group of running) signalGroup(group, "SIGKILL");
+  for (const group of running) sendSignal(-group, "SIGKILL");
 }
 
 /** Starts the system on a free port with its state in `persistTo`, and waits until it answers. */
@@ -54,20 +56,21 @@ export async function startSystem(persistTo: string): Promise<System> {
   if (group === undefined) throw new Error("npm could not be started. Is it on PATH?");
   running.add(group);
   const lines = collectOutput(child);
-  const end = async (signal: "SIGKILL" | "SIGINT"): Promise<boolean> => {
-    signalGroup(group, signal);
-    const gone = await groupEnds(group);
-    if (!gone) {
-      signalGroup(group, "SIGKILL");
+  const end = async (target: number, signal: NodeJS.Signals): Promise<boolean> => {
+    sendSignal(target, signal);
+    const isGone = await groupEnds(group);
+    if (!isGone) {
+      sendSignal(-group, "SIGKILL");
       await groupEnds(group);
     }
     running.delete(group);
-    return gone;
+    return isGone;
   };
   const system: System = {
     url: `http://127.0.0.1:${port}`,
-    kill: async () => void (await end("SIGKILL")),
-    stop: () => end("SIGINT"),
+    kill: async () => void (await end(-group, "SIGKILL")),
+    stop: () => end(-group, "SIGINT"),
+    terminate: () => end(group, "SIGTERM"),
     log: () => lines.join("\n"),
   };
   try {
@@ -109,11 +112,12 @@ async function answers(url: string, child: ChildProcess): Promise<void> {
   throw new Error(`${url}: ${last}`);
 }
 
-function signalGroup(group: number, signal: NodeJS.Signals): void {
+/** `target`: a process, or minus a group. */
+function sendSignal(target: number, signal: NodeJS.Signals): void {
   try {
-    process.kill(-group, signal);
+    process.kill(target, signal);
   } catch {
-    // ESRCH: the group has ended by itself.
+    // ESRCH: it has ended by itself.
   }
 }
 

@@ -34,6 +34,12 @@ describe("npm start", () => {
     await expect(fetch(file, { headers })).rejects.toThrow();
   });
 
+  it("ends with all that it started when npm alone is told to end", async () => {
+    system = await startSystem(directory);
+    expect(await system.terminate()).toBe(true);
+    await expect(fetch(`${system.url}/health/live`)).rejects.toThrow();
+  });
+
   it("takes the local credentials that the README names, and lets an operator inject faults", async () => {
     system = await startSystem(directory);
     const faults = `${system.url}/health/services/R2_STORAGE/faults`;
