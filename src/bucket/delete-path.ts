@@ -9,6 +9,7 @@ import { enqueue, refused } from "./enqueue";
 import { shardCount } from "./isolate-service";
 import { followOwnWrite } from "./own-writes";
 import { checkKey } from "./put-options";
+import { forget } from "./read-cache";
 import { prepare, refuseWhenReadOnly, type Session } from "./session";
 import { type CheckedWriteOptions, checkWriteOptions, type WriteOptions } from "./write-options";
 import type { DeleteOutcome } from "./write-outcome";
@@ -26,7 +27,6 @@ export async function remove(
   keys: string | readonly string[],
   options: WriteOptions,
 ): Promise<DeleteOutcome> {
-  const { env, service, state } = session;
   const own = checkWriteOptions(options);
   const wanted = typeof keys === "string" ? [keys] : [...new Set(keys)];
   if (wanted.length > MAX_KEYS) {
@@ -37,6 +37,21 @@ export async function remove(
   await prepare(session, "write");
   refuseWhenReadOnly(session);
 
+  try {
+    return await removeAll(session, wanted, typeof keys === "string", own);
+  } finally {
+    // Some may be gone although others are refused.
+    await forget(session, wanted);
+  }
+}
+
+async function removeAll(
+  session: Session,
+  wanted: readonly string[],
+  isSingle: boolean,
+  own: CheckedWriteOptions,
+): Promise<DeleteOutcome> {
+  const { env, service, state } = session;
   const shards = await shardCount(env, service);
   const writable = mayAdmit(state, "write", Date.now());
   const verdicts = await askAll(session, wanted, shards, writable, own);
@@ -48,7 +63,7 @@ export async function remove(
     else if (verdict.verdict === "direct") direct.push({ item, ticket: verdict.ticket });
     else if (verdict.verdict === "refused") problem ??= refused(verdict.refusal);
   }
-  if (direct.length > 0) stored.push(...(await removeDirectly(session, direct, typeof keys === "string", own)));
+  if (direct.length > 0) stored.push(...(await removeDirectly(session, direct, isSingle, own)));
   if (problem !== null) throw problem;
   for (const key of wanted) followOwnWrite(state.ownWrites, key);
   return stored.length === 0 ? { kind: "deleted" } : { kind: "queued", operations: stored };

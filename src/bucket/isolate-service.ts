@@ -6,6 +6,7 @@ import type { FailoverEnv } from "../shared/env";
 import { FailoverError } from "../shared/errors";
 import type { IsolateReport, OperationClass, Snapshot } from "../shared/protocol";
 import { within } from "../shared/within";
+import { mayAdmit } from "./admission";
 import { createIsolateState, type IsolateState, isTrusted, knownShards, takeSnapshot } from "./isolate-state";
 import { queueStub, serviceStub } from "./stubs";
 
@@ -16,6 +17,8 @@ const POLL_MS = 5;
 /** How long a call waits for a snapshot that it cannot do without; then it goes on with what is known. */
 const FIRST_SNAPSHOT_WAIT_MS = 50;
 const IDLE_WRITE_WAIT_MS = 1_000;
+/** A read that R2 will not take by what is known has 50 ms in all, of which its shard may need some. */
+const REJECTED_READ_WAIT_MS = 20;
 
 const isolates = new Map<string, IsolateState>();
 
@@ -52,17 +55,21 @@ export async function shardCount(env: FailoverEnv, service: string): Promise<num
   const state = isolateState(service);
   let known = knownShards(state);
   if (known !== null) return known;
-  await freshen(env, state, "read");
-  known = knownShards(state) ?? (await layoutShards(env, state));
-  if (known !== null) return known;
-  await othersReport(state, Date.now() + LAYOUT_TIMEOUT_MS);
+  // Whoever has sent a report has waited for it already.
+  if (state.reporter.inFlightSince === null) await freshen(env, state, "read");
   known = knownShards(state);
   if (known !== null) return known;
+  const answers = [othersReport(state, Date.now() + LAYOUT_TIMEOUT_MS), layoutShards(env, state)];
+  for (const some of [Promise.race(answers), Promise.all(answers)]) {
+    await some;
+    known = knownShards(state);
+    if (known !== null) return known;
+  }
   throw new FailoverError("SERVICE_UNAVAILABLE", "The queue's layout is not known yet.", { retryAfter: 2 });
 }
 
-/** Null when shard 0 does not know, or does not answer. */
-async function layoutShards(env: FailoverEnv, state: IsolateState): Promise<number | null> {
+/** Learns nothing when shard 0 does not know, or does not answer. */
+async function layoutShards(env: FailoverEnv, state: IsolateState): Promise<void> {
   const late = () => new Error(`no answer from shard 0 within ${LAYOUT_TIMEOUT_MS} ms`);
   try {
     const layout = await within(queueStub(env, state.service, 0).layout(), LAYOUT_TIMEOUT_MS, late);
@@ -70,7 +77,6 @@ async function layoutShards(env: FailoverEnv, state: IsolateState): Promise<numb
   } catch {
     // The ServiceDO may still tell.
   }
-  return state.layoutShards;
 }
 
 /** Sends a report in the background when one is due. Costs nothing when none is. */
@@ -102,10 +108,16 @@ export async function freshen(env: FailoverEnv, state: IsolateState, operationCl
   if (hasTrust && (!isDue || state.snapshot?.circuits[operationClass].state === "CLOSED")) return;
   // A ServiceDO that did not answer the last time is not waited for: in its outage every call would.
   if (state.reporter.failedReports > 0) return;
-  // A write that finds no snapshot within the cap is queued: worth a longer wait than a read, which only asks the queue.
-  const isIdle = state.snapshot !== null && !hasTrust && operationClass === "write";
-  const waitMs = isIdle ? IDLE_WRITE_WAIT_MS : FIRST_SNAPSHOT_WAIT_MS;
+  const waitMs = waitFor(state, operationClass, hasTrust, now);
   await (reported === null ? othersReport(state, now + waitMs) : Promise.race([reported, delay(waitMs)]));
+}
+
+function waitFor(state: IsolateState, operationClass: OperationClass, hasTrust: boolean, now: number): number {
+  if (operationClass === "read") {
+    return mayAdmit(state, "read", now) ? FIRST_SNAPSHOT_WAIT_MS : REJECTED_READ_WAIT_MS;
+  }
+  // A write that finds no snapshot within the cap is queued: worth a longer wait than a read, which only asks the queue.
+  return state.snapshot !== null && !hasTrust ? IDLE_WRITE_WAIT_MS : FIRST_SNAPSHOT_WAIT_MS;
 }
 
 /** Waits for a report on its way. Its promise may be another request's, not ours to await: that may be cancelled. */

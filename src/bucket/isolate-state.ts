@@ -16,6 +16,7 @@ import {
   type ShardView,
   type Snapshot,
 } from "../shared/protocol";
+import { type CacheMemory, createCacheMemory } from "./cache-memory";
 import type { OwnWrites } from "./own-writes";
 
 export interface IsolateState {
@@ -38,6 +39,7 @@ export interface IsolateState {
   /** A shard has not answered a read: until then no bounded read waits for another one. */
   queueDownUntil: number;
   readonly ownWrites: OwnWrites;
+  readonly cacheMemory: CacheMemory;
   /** From shard 0, while there is no snapshot. */
   layoutShards: number | null;
 }
@@ -57,6 +59,7 @@ export function createIsolateState(service: string): IsolateState {
     rejected: { read: 0, write: 0 },
     quarantined: new Map(),
     ownWrites: new Map(),
+    cacheMemory: createCacheMemory(),
     queueDownUntil: 0,
     layoutShards: null,
   };

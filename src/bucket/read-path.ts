@@ -1,9 +1,10 @@
-/** Reads: from R2, or, where the queue holds a later write of the key, from the queue. */
-
+/** Reads: from R2, or, where the queue holds a later write of the key, from the queue; else from the read cache. */
+import { waitUntil } from "cloudflare:workers";
 import { shardOf } from "../shared/keys";
 import type { PeekReply, PendingOperation } from "../shared/protocol";
 import { within } from "../shared/within";
-import { type Admission, admit } from "./admission";
+import { admit, mayAdmit } from "./admission";
+import type { Stale } from "./cached-object";
 import { conditionHolds, plainCondition } from "./conditions";
 import { callR2 } from "./direct-call";
 import { shardCount } from "./isolate-service";
@@ -13,20 +14,22 @@ import { mayBeLater } from "./own-writes";
 import { ssecKeyHex } from "./put-options";
 import { QueuedObject, QueuedObjectBody } from "./queued-object";
 import { resolveRange } from "./ranges";
+import { beginFilling, cachedHead, cachedObject, filling } from "./read-cache";
 import { prepare, type Session, unavailable } from "./session";
 import { queueStub } from "./stubs";
-import type { ReadSource } from "./write-outcome";
 
 const PEEK_TIMEOUT_MS = 5_000;
+/** While R2 admits nothing, a read of a key of which nothing is known to be queued has its answer, or a 503, by then. */
+const HURRIED_MS = 40;
 const HEAD_TIMEOUT_MS = 1_000;
 const QUEUE_DOWN_MS = 2_000;
 /** How often a payload may be drained away between `peek` and `payload`. */
 const MAX_PEEKS = 3;
 
-export interface Found<T> {
-  readonly source: ReadSource;
-  readonly object: T | null;
-}
+/** What a read found, and where. Out of the cache it may be outdated, and says so. */
+export type Found<T> =
+  | { readonly source: "primary" | "queue"; readonly object: T | null }
+  | { readonly source: "cache"; readonly object: T & Stale };
 
 type Body = R2Object | R2ObjectBody;
 
@@ -37,6 +40,8 @@ interface Read<T> {
   readonly fromR2: () => Promise<T | null>;
   /** The answer out of a queued put; null when its payload is gone, because it has been drained. */
   readonly fromQueue: (pending: PendingOperation) => Promise<T | null>;
+  /** The answer out of the read cache; null: it has none. */
+  readonly fromCache: () => Promise<(T & Stale) | null>;
   readonly check: () => void;
 }
 
@@ -45,8 +50,13 @@ export function readObject(session: Session, key: string, options: R2GetOptions)
   return read<Body>(session, {
     key,
     method: "get",
-    fromR2: () => session.r2.get(key, options),
+    fromR2: async () => {
+      const fill = beginFilling(session, key, options);
+      const object = await session.r2.get(key, options);
+      return fill === null ? object : filling(session, fill, object);
+    },
     fromQueue: (pending) => queuedBody(session, pending, options),
+    fromCache: () => cachedObject(session, key, options),
     check: () => {
       if (options.onlyIf) plainCondition(options.onlyIf);
       if (options.ssecKey !== undefined) ssecKeyHex(options.ssecKey);
@@ -61,25 +71,26 @@ export function readHead(session: Session, key: string): Promise<Found<R2Object>
     method: "head",
     fromR2: () => session.r2.head(key),
     fromQueue: async ({ stored, metadata }) => new QueuedObject(stored, metadata, { offset: 0, length: stored.size }),
+    fromCache: () => cachedHead(session, key),
     check: () => undefined,
   });
 }
 
 async function read<T>(session: Session, request: Read<T>): Promise<Found<T>> {
   const { state, isStrong } = session;
+  const begunAt = Date.now();
   await prepare(session, "read");
-  const isKnownBusy = isBusy(state, request.key);
   const now = Date.now();
-  if (!isKnownBusy && !isStrong && (isTrusted(state, now) || now < state.queueDownUntil)) {
-    return fromR2(session, request);
-  }
+  const mustAsk = isStrong || isBusy(state, request.key);
+  if (!mustAsk && (isTrusted(state, now) || now < state.queueDownUntil)) return fromR2(session, request);
+  const isHurried = !mustAsk && !mayAdmit(state, "read", now);
   for (let peeks = 0; peeks < MAX_PEEKS; peeks += 1) {
     let reply: PeekReply;
     try {
-      reply = await peek(session, request.key);
+      reply = await peek(session, request.key, isHurried ? begunAt + HURRIED_MS - Date.now() : PEEK_TIMEOUT_MS);
     } catch (cause) {
       state.queueDownUntil = Date.now() + QUEUE_DOWN_MS;
-      if (!isKnownBusy && !isStrong) return fromR2(session, request);
+      if (!mustAsk) return fromR2(session, request);
       throw unavailable("The key may have a queued write, and the queue does not answer.", undefined, cause);
     }
     // Only now may R2 be asked: before, a drain in between would leave its old bytes, and nothing pending.
@@ -132,20 +143,37 @@ function isNewer(pending: PendingOperation, object: R2Object | null, ledger: Pee
 }
 
 async function fromR2<T>(session: Session, request: Read<T>): Promise<Found<T>> {
-  const admission: Admission = admit(session.state, "read", Date.now());
-  if (!admission.admitted) throw unavailable("R2 is not readable right now.", admission.retryAfter);
+  const admission = admit(session.state, "read", Date.now());
+  if (!admission.admitted) {
+    return withoutR2(session, request, unavailable("R2 is not readable right now.", admission.retryAfter));
+  }
   const { method, check } = request;
   const result = await callR2(session, { method, permit: admission.permit, check, send: request.fromR2 });
-  if (result.kind === "failed") throw unavailable("R2 did not answer the read.", undefined, result.cause);
-  return { source: "primary", object: result.value };
+  if (result.kind === "answered") return { source: "primary", object: result.value };
+  return withoutR2(session, request, unavailable("R2 did not answer the read.", undefined, result.cause));
 }
 
-async function peek({ env, service, state }: Session, key: string): Promise<PeekReply> {
-  const shard = shardOf(key, await shardCount(env, service));
-  const late = () => new Error(`no answer from the queue within ${PEEK_TIMEOUT_MS} ms`);
-  const reply = await within(queueStub(env, service, shard).peek(key), PEEK_TIMEOUT_MS, late);
-  takeShard(state, reply.shard);
-  return reply;
+/** Nothing is known to be queued for the key, and R2 does not answer. */
+async function withoutR2<T>({ isStrong }: Session, request: Read<T>, error: Error): Promise<Found<T>> {
+  const object = isStrong ? null : await request.fromCache();
+  if (object === null) throw error;
+  return { source: "cache", object };
+}
+
+async function peek({ env, service, state }: Session, key: string, timeoutMs: number): Promise<PeekReply> {
+  const ask = async () => {
+    const shard = shardOf(key, await shardCount(env, service));
+    const reply = await queueStub(env, service, shard).peek(key);
+    takeShard(state, reply.shard);
+    state.queueDownUntil = 0;
+    return reply;
+  };
+  const late = (ms: number) => () => new Error(`no answer from the queue within ${ms} ms`);
+  const reply = within(ask(), PEEK_TIMEOUT_MS, late(PEEK_TIMEOUT_MS));
+  if (timeoutMs >= PEEK_TIMEOUT_MS) return reply;
+  // An answer that is too late for this read is early enough for its next try.
+  waitUntil(reply.catch(() => undefined));
+  return within(reply, timeoutMs, late(timeoutMs));
 }
 
 async function queuedBody(session: Session, pending: PendingOperation, options: R2GetOptions): Promise<Body | null> {

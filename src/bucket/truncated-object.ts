@@ -1,3 +1,5 @@
+import { withBody } from "./with-body";
+
 /** A body that breaks with an error after half of its bytes. */
 function brokenBody(object: R2ObjectBody): ReadableStream<Uint8Array> {
   const range = object.range;
@@ -19,25 +21,8 @@ function brokenBody(object: R2ObjectBody): ReadableStream<Uint8Array> {
   });
 }
 
-const BODY_MEMBERS: ReadonlySet<PropertyKey> = new Set([
-  "body",
-  "bodyUsed",
-  "arrayBuffer",
-  "bytes",
-  "text",
-  "json",
-  "blob",
-]);
-
 /** What a `get` answered, its body breaking midway. An answer without a body stays as it is. */
 export function truncated(reply: R2Object | R2ObjectBody | null): R2Object | R2ObjectBody | null {
   if (reply === null || !("body" in reply)) return reply;
-  const response = new Response(brokenBody(reply));
-  return new Proxy(reply, {
-    get(object, member) {
-      const owner = BODY_MEMBERS.has(member) ? response : object;
-      const value: unknown = Reflect.get(owner, member, owner);
-      return typeof value === "function" ? value.bind(owner) : value;
-    },
-  });
+  return withBody(reply, () => brokenBody(reply));
 }

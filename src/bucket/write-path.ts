@@ -12,6 +12,7 @@ import { isBusy, isQuarantined, isTrusted } from "./isolate-state";
 import { rememberOwnWrite } from "./own-writes";
 import { checkKey, putMetadata } from "./put-options";
 import { QueuedObject } from "./queued-object";
+import { forgetting } from "./read-cache";
 import { prepare, refuseWhenReadOnly, type Session, unavailable } from "./session";
 import { queueStub } from "./stubs";
 import { type PutValue, type WriteBody, writeBody } from "./write-body";
@@ -54,8 +55,11 @@ export async function write(
     await prepare(session, "write");
     refuseWhenReadOnly(session);
     const put = { key, body, r2, own };
-    if (condition !== null && isConditional(condition)) return await writeConditionally(session, put, condition);
-    return await writeUnconditionally(session, put);
+    return await forgetting(session, key, () =>
+      condition !== null && isConditional(condition)
+        ? writeConditionally(session, put, condition)
+        : writeUnconditionally(session, put),
+    );
   } finally {
     body.release();
   }

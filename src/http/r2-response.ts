@@ -1,13 +1,20 @@
+import type { Stale } from "../bucket/cached-object";
 import type { ReadSource } from "../bucket/write-outcome";
 
+const STALE_WARNING = '110 - "Response is Stale"';
+
 /** The headers that describe an object: its etag, dates and stored metadata. Length and range are the answer's own. */
-export function objectHeaders(object: R2Object, source: ReadSource): Headers {
+export function objectHeaders(object: R2Object & Partial<Stale>, source: ReadSource): Headers {
   const headers = new Headers({
     etag: object.httpEtag,
     "last-modified": object.uploaded.toUTCString(),
     "accept-ranges": "bytes",
     "x-failover-source": source,
   });
+  if (object.ageMs !== undefined) {
+    headers.set("age", String(Math.floor(object.ageMs / 1_000)));
+    headers.set("warning", STALE_WARNING);
+  }
   const stored = object.httpMetadata ?? {};
   trySet(headers, "content-type", stored.contentType ?? "application/octet-stream");
   trySet(headers, "content-language", stored.contentLanguage);
@@ -34,10 +41,12 @@ function trySet(headers: Headers, name: string, value: string | undefined): bool
   }
 }
 
+const CACHING = ["etag", "last-modified", "cache-control", "expires"] as const;
+
 /** The headers of a 304: those that the 200 would have had and that caches need (RFC 9110 §15.4.5). */
 export function notModifiedHeaders(full: Headers): Headers {
   const headers = new Headers();
-  for (const name of ["etag", "last-modified", "cache-control", "expires", "x-failover-source"]) {
+  for (const name of [...CACHING, "x-failover-source", "age", "warning"]) {
     const value = full.get(name);
     if (value !== null) headers.set(name, value);
   }

@@ -31,7 +31,7 @@ export const SERVICE_CONFIG = {
   write_timeout_ms: rule(30_000, 10, 600_000, "deadline of a write while R2 owes an answer"),
   lease_cap_ms: rule(30_000, 100, 600_000, "longest life of a snapshot in an isolate"),
   report_budget_per_s: rule(100, 1, 1_000, "requests per second to one service's object, all isolates together"),
-  read_cache_max_bytes: rule(0, 0, 104_857_600, "largest object kept in the read cache; 0 is off"),
+  read_cache_max_bytes: rule(0, 0, 104_857_600, "largest object kept in the read cache, bytes; 0 is off"),
 } as const;
 
 /** Keys of the queue, the same for every service. */

@@ -46,6 +46,8 @@ export interface Enqueued {
 export class World {
   serviceMood: Mood = "answers";
   queueMood: Mood = "answers";
+  /** A shard takes this long to answer. */
+  queueDelayMs = 0;
   reports: IsolateReport[] = [];
   objectCalls = 0;
   snapshot: Snapshot;
@@ -140,8 +142,9 @@ export class World {
   }
 
   #queueObject(shard: number) {
-    const call = <T>(answer: () => T | Promise<T>) => {
+    const call = async <T>(answer: () => T | Promise<T>) => {
       this.objectCalls += 1;
+      if (this.queueDelayMs > 0) await new Promise((resolve) => setTimeout(resolve, this.queueDelayMs));
       return inMood(this.queueMood, answer);
     };
     const view = (): ShardView => {
