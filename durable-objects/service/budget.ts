@@ -24,7 +24,8 @@ export interface Grant {
 
 /** Simultaneous outgoing connections of one object. */
 const CONCURRENCY_PER_SHARD = 6;
-const GRANT_MS = 30_000;
+/** Twice as long as a shard uses one before it asks again. */
+const GRANT_MS = 10_000;
 const FAILING_SHARE = 0.5;
 /** Few operations a grant while the level climbs, so that each round is heard of soon; many at the top, where asking is a cost. */
 const ROUNDS_CLIMBING = 8;
