@@ -1,4 +1,6 @@
+import { runInDurableObject } from "cloudflare:test";
 import { beforeAll, describe, expect, it, test } from "vitest";
+import type { QueueDO } from "../../../durable-objects/queue/queue-do";
 import { createCounters, take } from "../../../src/circuit/reporter";
 import { hashKey } from "../../../src/shared/keys";
 import type { EnqueueRequest, Snapshot } from "../../../src/shared/protocol";
@@ -112,11 +114,29 @@ describe("the same operation id again", () => {
 describe("a condition", () => {
   it("of a write that comes twice at the same time is not decided against itself", async () => {
     const request = putRequest("create-once", "twice", { condition: { etagDoesNotMatch: ["*"] } });
-    const replies = await Promise.all([
-      shard(14).enqueue(request, text("hello")),
-      shard(14).enqueue(request, text("hello")),
-    ]);
-    expect(stored(replies[1])).toEqual(stored(replies[0]));
+    let looks = 0;
+    let isAnswered = false;
+    // Both have looked at R2 before the first goes on, and the second goes on when the first has been answered.
+    await runInDurableObject(shard(14), (instance: QueueDO) => {
+      instance.steps = {
+        at: async (step, work) => {
+          const value = await work;
+          if (step !== "enqueue.decide") return value;
+          looks += 1;
+          const mayGoOn = looks === 1 ? () => looks >= 2 : () => looks > 2 || isAnswered;
+          while (!mayGoOn()) await new Promise((resolve) => setTimeout(resolve, 5));
+          return value;
+        },
+      };
+    });
+    const sent = [1, 2].map(async () => {
+      const reply = await shard(14).enqueue(request, text("hello"));
+      isAnswered = true;
+      return stored(reply);
+    });
+    const [one, two] = await Promise.all(sent);
+    expect(looks).toBeGreaterThanOrEqual(2);
+    expect(two).toEqual(one);
   });
 
   it("that fails stores nothing", async () => {
