@@ -13,7 +13,9 @@ import type {
   EnqueueRequest,
   FaultRule,
   PeekReply,
+  PendingInReply,
   PendingOperation,
+  PendingRange,
   ShardUsage,
 } from "../../src/shared/protocol";
 import type { Actor, OperationRecord } from "../../src/shared/records";
@@ -28,13 +30,13 @@ import { Drain } from "./drain";
 import { enqueue } from "./enqueue";
 import { isEmpty, retentionMs } from "./housekeeping";
 import { MetaStore } from "./meta-store";
-import { openMetadata } from "./metadata";
-import { type OperationRow, recordOf, storedOf } from "./operation-row";
+import { type OperationRow, recordOf } from "./operation-row";
 import { logicalState, quarantine, release, settleKey } from "./order";
 import type { Payload } from "./payload";
 import { PayloadCipher } from "./payload-cipher";
 import { payloadStream, smallPayload } from "./payload-reader";
 import { CHUNK_BYTES, PayloadStore } from "./payload-store";
+import { pendingIn, pendingState } from "./pending";
 import { Pins } from "./pins";
 import { QueueStore } from "./queue-store";
 import { nextAlarm } from "./schedule";
@@ -108,6 +110,10 @@ export class QueueDO extends DurableObject<FailoverEnv> implements QueueRpc {
     return { shard: this.#shard.link.view, pending, ledger };
   }
 
+  pendingIn(range: PendingRange): Promise<PendingInReply> {
+    return pendingIn(this.#shard, range);
+  }
+
   async payload(operationId: string, offset: number, length: number): Promise<ReadableStream<Uint8Array> | null> {
     const row = this.#shard.store.byOperationId(operationId);
     if (row === null || row.phase === "final" || row.operation_type === "DELETE") return null;
@@ -115,17 +121,13 @@ export class QueueDO extends DurableObject<FailoverEnv> implements QueueRpc {
   }
 
   async #pending(row: OperationRow): Promise<PendingOperation> {
-    const isPut = row.operation_type === "UPLOAD";
-    const inline = isPut && row.size <= CHUNK_BYTES ? smallPayload(this.#shard, row) : null;
-    const metadata = isPut ? openMetadata(this.#shard.cipher, row) : null;
-    return {
-      stored: storedOf(row),
-      kind: isPut ? "put" : "delete",
-      metadata: await metadata,
-      fenceAt: row.fence_at,
-      firstCallAt: row.first_call_at,
-      inline: await inline,
-    };
+    const isSmallPut = row.operation_type === "UPLOAD" && row.size <= CHUNK_BYTES;
+    // Both are read in the same turn as the row: after an await they may be gone.
+    const [state, inline] = await Promise.all([
+      pendingState(this.#shard, row),
+      isSmallPut ? smallPayload(this.#shard, row) : null,
+    ]);
+    return { ...state, inline };
   }
 
   // ── the ServiceDO and the cron trigger ────────────────────────────────────────────────────────────────────────

@@ -113,6 +113,18 @@ export class QueueStore {
     ).map((row) => row.key);
   }
 
+  /** The newest live operation of each key from `from` to `to`, in UTF-8 order, as an iterator: not to be held over an await. */
+  *newestIn(from: string, to: string, limit: number): Iterable<OperationRow> {
+    // A bare column beside MAX has the value of the row with the maximum.
+    yield* this.#sql.exec(
+      `SELECT *, MAX(id) FROM operation_queue INDEXED BY idx_operation_queue_live_key
+       WHERE phase <> 'final' AND key >= ? AND key <= ? GROUP BY key ORDER BY key LIMIT ?`,
+      from,
+      to,
+      limit,
+    ) as Iterable<unknown> as Iterable<OperationRow>;
+  }
+
   hasReady(): boolean {
     return this.#one("SELECT 1 FROM operation_queue WHERE phase = 'ready' ORDER BY score LIMIT 1") !== null;
   }

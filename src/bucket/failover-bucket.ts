@@ -1,14 +1,15 @@
 import type { FailoverEnv } from "../shared/env";
-import { type Admission, admit } from "./admission";
 import { remove } from "./delete-path";
-import { callR2 } from "./direct-call";
+import type { ListOptions } from "./list-options";
+import { type FailoverObjects, type Listing, list } from "./list-path";
 import { type Found, readHead, readObject } from "./read-path";
-import { type BucketOptions, openSession, prepare, type Session, unavailable } from "./session";
+import { type BucketOptions, openSession, type Session } from "./session";
 import type { PutValue } from "./write-body";
 import type { WriteOptions } from "./write-options";
 import type { DeleteOutcome, PutOutcome } from "./write-outcome";
 import { write } from "./write-path";
 
+export type { ListOptions } from "./list-options";
 export type { BucketOptions } from "./session";
 export type { WriteOptions } from "./write-options";
 
@@ -16,8 +17,8 @@ export type { WriteOptions } from "./write-options";
  * An `R2Bucket` that outlives R2: what R2 does not take is durably queued, readable at once, and written to R2 when it
  * is back. Results of R2 pass through untouched. What was queued says so: `queued: true` and its `operationId`.
  *
- * `put`, `get`, `head` and `delete` mean what they mean in R2. `write`, `read`, `stat` and `remove` do the same and tell
- * what became of it. All reject with R2's own errors where the caller is at fault, else with a `FailoverError`.
+ * `put`, `get`, `head`, `delete` and `list` mean what they mean in R2. `write`, `read`, `stat`, `remove` and `browse` do
+ * the same and tell what became of it. All reject with R2's own errors where the caller is at fault, else with a `FailoverError`.
  */
 export class FailoverBucket implements R2Bucket {
   readonly #session: Session;
@@ -65,6 +66,11 @@ export class FailoverBucket implements R2Bucket {
     return remove(this.#session, keys, options);
   }
 
+  /** `list` that tells where the answer came from. */
+  browse(options?: R2ListOptions & ListOptions): Promise<Listing> {
+    return list(this.#session, options);
+  }
+
   /** `get` that tells where the answer came from. */
   read(key: string, options: R2GetOptions = {}): Promise<Found<R2Object | R2ObjectBody>> {
     return readObject(this.#session, key, options);
@@ -75,19 +81,9 @@ export class FailoverBucket implements R2Bucket {
     return readHead(this.#session, key);
   }
 
-  /** What R2 itself holds: queued writes are not among it. */
-  async list(options?: R2ListOptions): Promise<R2Objects> {
-    await prepare(this.#session, "read");
-    const admission: Admission = admit(this.#session.state, "read", Date.now());
-    if (!admission.admitted) throw unavailable("R2 is not readable right now.", admission.retryAfter);
-    const { r2 } = this.#session;
-    const result = await callR2(this.#session, {
-      method: "list",
-      permit: admission.permit,
-      send: () => r2.list(options),
-    });
-    if (result.kind === "failed") throw unavailable("R2 did not answer the list.", undefined, result.cause);
-    return result.value;
+  /** Queued writes are listed with what R2 holds. While R2 cannot be listed this rejects, unless `allowPartial`. */
+  async list(options?: R2ListOptions & ListOptions): Promise<FailoverObjects> {
+    return (await list(this.#session, options)).result;
   }
 
   createMultipartUpload(key: string, options?: R2MultipartOptions): Promise<R2MultipartUpload> {

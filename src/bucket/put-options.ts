@@ -1,7 +1,7 @@
 /** `R2PutOptions` in plain form, to be stored and given to R2 again. Pure. Throws what R2 throws on bad options. */
+import { MAX_KEY_BYTES } from "../shared/keys";
 import { CHECKSUM_ALGORITHMS, type ChecksumAlgorithm, type PutMetadata } from "../shared/protocol";
 
-const MAX_KEY_BYTES = 1_024;
 const MAX_CUSTOM_METADATA_BYTES = 8_192;
 
 const CHECKSUMS: Readonly<Record<ChecksumAlgorithm, { readonly name: string; readonly bytes: number }>> = {

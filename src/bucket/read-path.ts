@@ -18,11 +18,11 @@ import { beginFilling, cachedHead, cachedObject, filling } from "./read-cache";
 import { prepare, type Session, unavailable } from "./session";
 import { queueStub } from "./stubs";
 
-const PEEK_TIMEOUT_MS = 5_000;
+export const PEEK_TIMEOUT_MS = 5_000;
 /** While R2 admits nothing, a read of a key of which nothing is known to be queued has its answer, or a 503, by then. */
 const HURRIED_MS = 40;
 const HEAD_TIMEOUT_MS = 1_000;
-const QUEUE_DOWN_MS = 2_000;
+export const QUEUE_DOWN_MS = 2_000;
 /** How often a payload may be drained away between `peek` and `payload`. */
 const MAX_PEEKS = 3;
 
@@ -87,7 +87,7 @@ async function read<T>(session: Session, request: Read<T>): Promise<Found<T>> {
   for (let peeks = 0; peeks < MAX_PEEKS; peeks += 1) {
     let reply: PeekReply;
     try {
-      reply = await peek(session, request.key, isHurried ? begunAt + HURRIED_MS - Date.now() : PEEK_TIMEOUT_MS);
+      reply = await peek(session, request.key, isHurried ? begunAt + HURRIED_MS - Date.now() : undefined);
     } catch (cause) {
       state.queueDownUntil = Date.now() + QUEUE_DOWN_MS;
       if (!mustAsk) return fromR2(session, request);
@@ -106,34 +106,37 @@ async function settled<T>(
   request: Read<T>,
   { pending, ledger }: PeekReply,
 ): Promise<Found<T> | null> {
-  if (pending === null) return fromR2(session, request);
-  const admission = admit(session.state, "read", Date.now());
-  if (admission.admitted) {
-    const head = await callR2(session, {
-      method: "head",
-      permit: admission.permit,
-      timeoutMs: Math.min(HEAD_TIMEOUT_MS, configOf(session.state).read_timeout_ms),
-      send: () => session.r2.head(request.key),
-    });
-    if (head.kind === "answered") {
-      if (isNewer(pending, head.value, ledger)) return fromR2(session, request);
-      return fromQueue(request, pending);
-    }
-  }
-  const { state } = session;
-  if (mayBeLater(state.ownWrites, request.key, pending.stored.enqueuedAt, Date.now())) {
-    throw unavailable("What was written last is in R2, which is not readable right now.");
-  }
-  return fromQueue(request, pending);
-}
-
-async function fromQueue<T>(request: Read<T>, pending: PendingOperation): Promise<Found<T> | null> {
+  if (pending === null || (await isOverwritten(session, pending, ledger))) return fromR2(session, request);
   if (pending.kind === "delete") return { source: "queue", object: null };
   const object = await request.fromQueue(pending);
   return object === null ? null : { source: "queue", object };
 }
 
-/** A direct write that came after the operation. */
+/**
+ * Whether R2 holds a direct write that came after the operation; where R2 does not answer, the operation stands. Throws
+ * when it may not: because this isolate itself has written past it.
+ */
+export async function isOverwritten(
+  session: Session,
+  pending: PendingOperation,
+  ledger: PeekReply["ledger"],
+): Promise<boolean> {
+  const { state, r2 } = session;
+  const { key, enqueuedAt } = pending.stored;
+  const admission = admit(state, "read", Date.now());
+  if (admission.admitted) {
+    const head = await callR2(session, {
+      method: "head",
+      permit: admission.permit,
+      timeoutMs: Math.min(HEAD_TIMEOUT_MS, configOf(state).read_timeout_ms),
+      send: () => r2.head(key),
+    });
+    if (head.kind === "answered") return isNewer(pending, head.value, ledger);
+  }
+  if (!mayBeLater(state.ownWrites, key, enqueuedAt, Date.now())) return false;
+  throw unavailable("What was written last is in R2, which is not readable right now.");
+}
+
 function isNewer(pending: PendingOperation, object: R2Object | null, ledger: PeekReply["ledger"]): boolean {
   const { stored, metadata, fenceAt, firstCallAt, kind } = pending;
   const fingerprint = kind === "delete" ? null : fingerprintOf({ ...metadata, etag: stored.etag, size: stored.size });
@@ -160,7 +163,11 @@ async function withoutR2<T>({ isStrong }: Session, request: Read<T>, error: Erro
   return { source: "cache", object };
 }
 
-async function peek({ env, service, state }: Session, key: string, timeoutMs: number): Promise<PeekReply> {
+export async function peek(
+  { env, service, state }: Session,
+  key: string,
+  timeoutMs = PEEK_TIMEOUT_MS,
+): Promise<PeekReply> {
   const ask = async () => {
     const shard = shardOf(key, await shardCount(env, service));
     const reply = await queueStub(env, service, shard).peek(key);

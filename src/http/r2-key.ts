@@ -1,8 +1,6 @@
 import { FailoverError } from "../shared/errors";
-import { RESERVED_PREFIX } from "../shared/keys";
+import { MAX_KEY_BYTES, RESERVED_PREFIX } from "../shared/keys";
 import { decodePart } from "./input";
-
-const MAX_KEY_BYTES = 1_024;
 
 /**
  * The object key that the rest of a path names, percent-decoded once. Throws `INVALID_REQUEST`.

@@ -3,6 +3,9 @@ import { FailoverError } from "./errors";
 /** Keys below this prefix are ours (canaries): refused at the gateway, hidden from lists. */
 export const RESERVED_PREFIX = ".r2-failover/";
 
+/** R2's limit, in UTF-8. */
+export const MAX_KEY_BYTES = 1_024;
+
 const encoder = new TextEncoder();
 
 /** FNV-1a, 32 bit, over UTF-8 (Fowler, Noll, Vo; offset basis 2166136261, prime 16777619). Unsigned. */

@@ -341,6 +341,23 @@ export interface PendingOperation {
   readonly inline: Uint8Array | null;
 }
 
+/** Which keys of a shard are asked for: those below `prefix` and after `after`, in UTF-8 order, at most `limit`. */
+export interface PendingRange {
+  readonly prefix: string;
+  readonly after: string;
+  readonly limit: number;
+}
+
+export interface PendingInReply {
+  readonly shard: ShardView;
+  /** The logical state of each key, in UTF-8 order. */
+  readonly items: readonly Omit<PendingOperation, "inline">[];
+  /** There are more after the last item. */
+  readonly isTruncated: boolean;
+  /** R2's clock minus the objects', ms. */
+  readonly clockOffsetMs: number;
+}
+
 /** What a shard remembers of a busy key, for the classification of what R2 holds. */
 export interface Ledger {
   /** R2 versions that the queue wrote itself. */

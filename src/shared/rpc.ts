@@ -17,6 +17,8 @@ import type {
   OperationClass,
   OperationStatus,
   PeekReply,
+  PendingInReply,
+  PendingRange,
   ShardNotice,
   ShardUsage,
   Snapshot,
@@ -107,6 +109,8 @@ export interface QueueRpc {
   settle(ticket: string, outcome: "landed" | "refused" | "unknown"): Promise<void>;
   /** The logical state of a key that the queue knows of. */
   peek(key: string): Promise<PeekReply>;
+  /** The logical state of a range of keys, without payloads. */
+  pendingIn(range: PendingRange): Promise<PendingInReply>;
   /** Bytes `[offset, offset + length)` of a queued payload, or null when it is gone (drained): then look again. */
   payload(operationId: string, offset: number, length: number): Promise<ReadableStream<Uint8Array> | null>;
   /** A put was given up and nothing was enqueued: keep the drain off the key until the fence has passed. */
