@@ -114,6 +114,15 @@ describe("a statement that runs per operation scans no table", () => {
     }
   });
 
+  it("and pending keys of a range are sought, in order, in the index of live keys", async () => {
+    const [explained] = await explain(({ store }) =>
+      expect([...store.newestIn("plan-1", "plan-2", 5)]).toHaveLength(5),
+    );
+    expect(explained?.plan).toEqual([
+      "SEARCH operation_queue USING INDEX idx_operation_queue_live_key (key>? AND key<?)",
+    ]);
+  });
+
   it("would be noticed if it did", async () => {
     const [explained] = await explain(({ store }) => store.list({ limit: 10, userId: "u" }));
     expect(explained?.plan.join()).toContain("operation_queue");
