@@ -8,6 +8,7 @@ import { resetIsolate } from "../../../src/bucket/isolate-service";
 import type { BucketOptions } from "../../../src/bucket/session";
 import { DEFAULT_CONFIG, type ServiceConfig } from "../../../src/shared/config";
 import type { FailoverEnv } from "../../../src/shared/env";
+import { compareKeys } from "../../../src/shared/key-order";
 import { hashKey, shardOf } from "../../../src/shared/keys";
 import type {
   AskRequest,
@@ -19,6 +20,7 @@ import type {
   IsolateReport,
   Ledger,
   PendingOperation,
+  PendingRange,
   Refusal,
   ShardView,
   Snapshot,
@@ -42,6 +44,9 @@ export interface Enqueued {
   readonly bytes: Uint8Array | null;
   readonly isStream: boolean;
 }
+
+const R2_METHODS = ["put", "get", "head", "delete", "list"] as const;
+type R2Method = (typeof R2_METHODS)[number];
 
 export class World {
   serviceMood: Mood = "answers";
@@ -67,10 +72,15 @@ export class World {
   /** What `payload` gives; null is "gone". Default: the enqueued bytes. */
   payload: ((id: string, offset: number, length: number) => ReadableStream<Uint8Array> | null) | null = null;
 
-  /** Calls that reached R2, as `put key`. */
+  /** Lists that shards were asked for, as `<shard> after <key>`. */
+  ranges: string[] = [];
+  /** Items of one answer to such a list. */
+  rangeLimit = 1_000;
+
+  /** Calls that reached R2, as `put key`, or `list prefix`. */
   r2Calls: string[] = [];
   /** Takes the place of a method of R2. */
-  r2: Partial<Record<"put" | "get" | "head" | "delete", (...args: never[]) => unknown>> = {};
+  r2: Partial<Record<R2Method, (...args: never[]) => unknown>> = {};
   readonly env: FailoverEnv;
 
   constructor(config: Partial<ServiceConfig> = {}) {
@@ -119,10 +129,11 @@ export class World {
     return new Proxy(env.R2_BUCKET, {
       get: (bucket, method) => {
         const real = Reflect.get(bucket, method) as (...args: unknown[]) => unknown;
-        if (typeof method !== "string" || !["put", "get", "head", "delete"].includes(method)) return real.bind(bucket);
+        if (!R2_METHODS.some((name) => name === method)) return real.bind(bucket);
         return (...args: unknown[]) => {
-          this.r2Calls.push(`${method} ${String(args[0])}`);
-          const replaced = this.r2[method as "put"];
+          const what = method === "list" ? ((args[0] as R2ListOptions | undefined)?.prefix ?? "") : String(args[0]);
+          this.r2Calls.push(`${String(method)} ${what}`);
+          const replaced = this.r2[method as R2Method];
           return replaced === undefined ? real.apply(bucket, args) : replaced(...(args as never[]));
         };
       },
@@ -182,6 +193,19 @@ export class World {
         call(() => {
           this.peeks.push(key);
           return { shard: view(), pending: this.pending.get(key) ?? null, ledger: this.ledger };
+        }),
+      pendingIn: ({ prefix, after, limit }: PendingRange) =>
+        call(() => {
+          this.ranges.push(`${shard} after ${after}`);
+          this.r2Calls.push(`pendingIn ${shard}`);
+          const items = [...this.pending.values()]
+            .filter(({ stored: { key } }) => shardOf(key, SHARDS) === shard && key.startsWith(prefix))
+            .filter(({ stored: { key } }) => compareKeys(key, after) > 0)
+            .sort((a, b) => compareKeys(a.stored.key, b.stored.key))
+            .map(({ inline: _payload, ...item }) => item);
+          const most = Math.min(limit, this.rangeLimit);
+          const isTruncated = items.length > most;
+          return { shard: view(), items: items.slice(0, most), isTruncated, clockOffsetMs: 0 };
         }),
       payload: (id: string, offset: number, length: number) =>
         call(() => {
