@@ -1,10 +1,11 @@
 /** Lists: R2's own while nothing is queued, else R2's and the queue's in one. */
 import { compareKeys, keyBefore, lastKeyBelow, laterKey } from "../shared/key-order";
 import { RESERVED_PREFIX } from "../shared/keys";
+import { admit, mayAdmit } from "./admission";
 import { decodeCursor, encodeCursor } from "./list-cursor";
 import { type Entry, endOf, type R2Page, touchesReserved } from "./list-merge";
 import { type ListOptions, type ListQuery, listQuery } from "./list-options";
-import { isUnavailable, listR2, pageR2, SessionSources, shardsToAsk } from "./list-sources";
+import { isUnavailable, listR2, pageR2, SessionSources, shardsToAsk, unlistable } from "./list-sources";
 import { type PageStart, type Walked, walkList } from "./list-walk";
 import { prepare, type Session } from "./session";
 
@@ -24,6 +25,7 @@ type Options = (R2ListOptions & ListOptions) | undefined;
 /** Lists objects. Rejects with R2's own errors on bad options, else with a `FailoverError`. */
 export async function list(session: Session, options: Options): Promise<Listing> {
   await prepare(session, "read");
+  if (options?.allowPartial !== true) refuseWhileOpen(session);
   const shards = await shardsToAsk(session);
   if (shards.length > 0) return listMerged(session, options, shards);
   let result: R2Objects;
@@ -35,6 +37,14 @@ export async function list(session: Session, options: Options): Promise<Listing>
   }
   if (showsReserved(result, options?.prefix)) return listMerged(session, options, []);
   return { source: "primary", result: result.truncated ? withCursor(result, options?.cursor) : result };
+}
+
+/** What R2 will not be asked for need not be asked of the queue. */
+function refuseWhileOpen({ state }: Session): void {
+  const now = Date.now();
+  if (mayAdmit(state, "read", now)) return;
+  const admission = admit(state, "read", now);
+  if (!admission.admitted) throw unlistable(admission.retryAfter);
 }
 
 // ── R2 alone ────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,5 +1,5 @@
 /** What a list is made of: R2's pages and the shards' queued writes, and who is right where they differ. */
-import { isFailoverError } from "../shared/errors";
+import { type FailoverError, isFailoverError } from "../shared/errors";
 import type { PendingInReply } from "../shared/protocol";
 import { within } from "../shared/within";
 import { admit } from "./admission";
@@ -9,6 +9,7 @@ import { isTrusted, takeShard } from "./isolate-state";
 import { type ListRange, type PendingItem, pageOf, type R2Page } from "./list-merge";
 import type { Included, ListQuery } from "./list-options";
 import type { ListSources, PageStart } from "./list-walk";
+import { mayBeLater } from "./own-writes";
 import { PendingWalk } from "./pending-walk";
 import { QueuedObject } from "./queued-object";
 import { isOverwritten, PEEK_TIMEOUT_MS, peek, QUEUE_DOWN_MS } from "./read-path";
@@ -24,11 +25,15 @@ const NO_PAGE: R2Page = { entries: [], until: null, cursor: null };
 /** Rejects with R2's own errors on bad options, else with `SERVICE_UNAVAILABLE`. */
 export async function listR2(session: Session, options: R2ListOptions | undefined): Promise<R2Objects> {
   const admission = admit(session.state, "read", Date.now());
-  if (!admission.admitted) throw unavailable("R2 cannot be listed right now.", admission.retryAfter);
+  if (!admission.admitted) throw unlistable(admission.retryAfter);
   const { r2 } = session;
   const result = await callR2(session, { method: "list", permit: admission.permit, send: () => r2.list(options) });
   if (result.kind === "failed") throw unavailable("R2 did not answer the list.", undefined, result.cause);
   return result.value;
+}
+
+export function unlistable(retryAfter: number): FailoverError {
+  return unavailable("R2 cannot be listed right now.", retryAfter);
 }
 
 /** One page of R2's from `start` on. */
@@ -100,7 +105,10 @@ export class SessionSources implements ListSources {
     }
   }
 
-  queued({ stored, metadata }: Pick<PendingItem, "stored" | "metadata">): R2Object {
+  queued({ stored, metadata }: Pick<PendingItem, "stored" | "metadata">): R2Object | null {
+    const { ownWrites } = this.#session.state;
+    // Of a key that this isolate itself may have written since, R2 alone could tell.
+    if (this.isPartial && mayBeLater(ownWrites, stored.key, stored.enqueuedAt, Date.now())) return null;
     if (metadata === null) return new QueuedObject(stored, null);
     return new QueuedObject(stored, {
       ...metadata,
@@ -132,6 +140,7 @@ async function askShard(
   try {
     const reply = await within(queueStub(env, service, shard).pendingIn(range), PEEK_TIMEOUT_MS, late);
     takeShard(state, reply.shard);
+    state.queueDownUntil = 0;
     return reply;
   } catch (cause) {
     state.queueDownUntil = Date.now() + QUEUE_DOWN_MS;

@@ -27,8 +27,8 @@ export interface ListSources {
   readonly pending: PendingWalk;
   /** The next of R2's entries, at most `limit`. */
   page(range: ListRange, start: PageStart, limit: number): Promise<R2Page>;
-  /** The object that a queued put will be. */
-  queued(item: PendingItem): R2Object;
+  /** The object that a queued put will be. Null: it cannot be told. */
+  queued(item: PendingItem): R2Object | null;
   /** Looks anew at a key on which R2 may have a later write than the queue. Null: there is no object. */
   decide(item: PendingItem): Promise<R2Object | null>;
 }
@@ -86,10 +86,8 @@ async function entryOf(sources: ListSources, range: ListRange, verdict: Verdict)
       return verdict.entry;
     case "queued":
       return objectEntry(sources.queued(verdict.item));
-    case "contested": {
-      const object = await sources.decide(verdict.item);
-      return object === null ? null : objectEntry(object);
-    }
+    case "contested":
+      return objectEntry(await sources.decide(verdict.item));
     case "veiled": {
       const { name } = verdict;
       const below = { prefix: name, delimiter: "", after: range.after };
@@ -99,6 +97,6 @@ async function entryOf(sources: ListSources, range: ListRange, verdict: Verdict)
   }
 }
 
-function objectEntry(object: R2Object): Entry {
-  return { kind: "object", name: object.key, object };
+function objectEntry(object: R2Object | null): Entry | null {
+  return object === null ? null : { kind: "object", name: object.key, object };
 }
