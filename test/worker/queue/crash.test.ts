@@ -14,7 +14,6 @@ import type { EnqueueReply, EnqueueRequest } from "../../../src/shared/protocol"
 import type { OperationRecord } from "../../../src/shared/records";
 import { CRASHES, type Crash } from "./crash-table";
 import {
-  BY,
   bytes,
   counts,
   idOf,
@@ -50,6 +49,8 @@ interface Write {
 }
 
 const TAKES_IN = /^(enqueue|ask)\./;
+/** Where it makes a difference whether a payload comes whole or as a stream. */
+const STREAMED = /^(enqueue\.(reserve|read|digest|seal)|apply\.(read|put))$/;
 const PLANS: readonly Plan[] = CRASHES.flatMap((crash, i) => {
   const isFirst = CRASHES.findIndex(({ step }) => step === crash.step) === i;
   return (["before", "after"] as const).flatMap((moment) =>
@@ -147,8 +148,8 @@ class Story {
 
 /** Writes of every kind, so that each step is met: streamed, overwritten, conditional, feared, deleted. */
 async function takeIn(story: Story): Promise<void> {
-  const { n } = story.plan;
-  await story.put("streamed", "put", bytes(2.5 * MIB, n), {}, true);
+  const { n, step } = story.plan;
+  if (STREAMED.test(step)) await story.put("streamed", "put", bytes(2.5 * MIB, n), {}, true);
   await story.put("overwritten", "first", text(`first ${n}`));
   await story.put("overwritten", "second", text(`second ${n}`));
   await story.remove("deleted", "delete");
@@ -205,9 +206,9 @@ beforeAll(async () => {
   for (const story of stories) if (!story.hasDied) await story.arm();
   await resume();
   await Promise.all(
-    stories.map(({ plan: { n } }) => vi.waitUntil(() => isDrained(n), { timeout: 60_000, interval: 250 })),
+    stories.map(({ plan: { n } }) => vi.waitUntil(() => isDrained(n), { timeout: 120_000, interval: 250 })),
   ).catch(() => undefined);
-}, 150_000);
+}, 300_000);
 
 describe.each(stories.map((story) => ({ name: nameOf(story.plan), story })))("a shard that dies $name", ({ story }) => {
   const { n } = story.plan;
@@ -255,5 +256,4 @@ async function described(data: Uint8Array | null, note: string | undefined) {
 it("leaves the service as it was: the circuits closed", async () => {
   const { record } = await service().overview();
   expect(record.circuit_breaker_state).toBe("CLOSED");
-  expect(BY.actor).toBeDefined();
 });
