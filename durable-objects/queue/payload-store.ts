@@ -9,6 +9,8 @@ export class PayloadStore {
   readonly #sql: SqlStorage;
   /** The rows of `freeing`. */
   readonly #freeing: Set<string>;
+  /** The rows of `receipts` that this incarnation has opened. */
+  readonly #receiving = new Set<string>();
 
   constructor(sql: SqlStorage) {
     this.#sql = sql;
@@ -17,16 +19,18 @@ export class PayloadStore {
   }
 
   isReceiving(operationId: string): boolean {
-    return this.#sql.exec("SELECT 1 FROM receipts WHERE operation_id = ?", operationId).toArray().length > 0;
+    return this.#receiving.has(operationId);
   }
 
   openReceipt(operationId: string, key: string): void {
     this.clear(operationId);
+    this.#receiving.add(operationId);
     this.#sql.exec("INSERT INTO receipts (operation_id, key) VALUES (?, ?)", operationId, key);
   }
 
   /** The payload is whole (its operation takes over the chunks) or given up (free them). */
   closeReceipt(operationId: string): void {
+    this.#receiving.delete(operationId);
     this.#sql.exec("DELETE FROM receipts WHERE operation_id = ?", operationId);
   }
 

@@ -90,7 +90,13 @@ describe("a statement that runs per operation scans no table", () => {
     { name: "the ledger of a key", work: ({ calls }, row) => calls.ledger(row.key, 0) },
     { name: "what was applied", work: ({ calls }, row) => calls.rememberApplied(row.key, "v", NOW) },
     { name: "sweeping the ledger", work: ({ calls }) => calls.sweepLedger(NOW) },
-    { name: "whether a payload is received", work: ({ payloads }, row) => payloads.isReceiving(row.operation_id) },
+    {
+      name: "a receipt",
+      work: ({ payloads }, row) => {
+        payloads.openReceipt("another", row.key);
+        payloads.closeReceipt("another");
+      },
+    },
     { name: "a chunk", work: ({ payloads }, row) => payloads.read(row.operation_id, 0) },
     { name: "freeing a payload", work: ({ payloads }, row) => payloads.free(row.operation_id, 1) },
     {
