@@ -83,11 +83,11 @@ export function wholeNumber(
   return value;
 }
 
-/** Percent-decodes once, as UTF-8. Throws `INVALID_REQUEST` on a malformed escape. */
-export function decodePart(text: string): string {
+/** Percent-decodes once, as UTF-8. Throws `INVALID_REQUEST` on a malformed escape; `what` says where it is. */
+export function decodePart(text: string, what: "path" | "query" = "path"): string {
   try {
     return decodeURIComponent(text);
   } catch (cause) {
-    throw new FailoverError("INVALID_REQUEST", "The path holds a percent escape that is not UTF-8.", { cause });
+    throw new FailoverError("INVALID_REQUEST", `The ${what} holds a percent escape that is not UTF-8.`, { cause });
   }
 }

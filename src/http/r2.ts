@@ -113,9 +113,8 @@ function objectResponse(object: R2ObjectBody, source: ReadSource, range: R2Range
   return new Response(object.body, { status: range === null ? 200 : 206, headers, encodeBody: "manual" });
 }
 
-/** `/r2/` without a key: lists are not offered, everything else needs one. */
-export function withoutKey(call: Call): never {
-  if (call.request.method === "GET") throw new FailoverError("NOT_FOUND", "There is no such path.");
+/** `/r2/` without a key can only be listed. */
+export function withoutKey(): never {
   return objectKey("") as never;
 }
 

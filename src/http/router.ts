@@ -11,6 +11,7 @@ import { cancelOperation, getOperation, getPayload, listOperations, retryOperati
 import { problem, problemOf, problemResponse } from "./problem";
 import { pause, queueStatus, redrive, resume } from "./queue";
 import { deleteObject, getObject, putObject, withoutKey } from "./r2";
+import { listObjects } from "./r2-list";
 import { check, degrade, recover, setMode, testR2 } from "./service-actions";
 
 interface Route {
@@ -30,7 +31,7 @@ export const ROUTES: readonly Route[] = [
   { method: "GET", path: "/r2/:key+", access: "gateway_read", handle: getObject },
   { method: "DELETE", path: "/r2/:key+", access: "gateway", handle: deleteObject },
   { method: "PUT", path: "/r2", access: "gateway", handle: withoutKey },
-  { method: "GET", path: "/r2", access: "gateway_read", handle: withoutKey },
+  { method: "GET", path: "/r2", access: "gateway_read", handle: listObjects },
   { method: "DELETE", path: "/r2", access: "gateway", handle: withoutKey },
 
   { method: "GET", path: "/health/live", access: "public", handle: live },

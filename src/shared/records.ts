@@ -83,6 +83,35 @@ export interface OperationRecord {
   completed_at: string | null;
 }
 
+export interface ObjectRecord {
+  key: string;
+  size: number;
+  etag: string;
+  uploaded: string;
+  /** Empty unless `include` names it; likewise `custom_metadata`. */
+  http_metadata: Partial<
+    Record<
+      | "content_type"
+      | "content_language"
+      | "content_disposition"
+      | "content_encoding"
+      | "cache_control"
+      | "cache_expiry",
+      string | undefined
+    >
+  >;
+  custom_metadata: Record<string, string>;
+}
+
+export interface ObjectListRecord {
+  objects: ObjectRecord[];
+  delimited_prefixes: string[];
+  truncated: boolean;
+  cursor: string | null;
+  /** R2 could not be listed: this is what is queued, alone. */
+  partial: boolean;
+}
+
 export interface ConfigRecord {
   service_name: string;
   config_key: string;

@@ -1,7 +1,7 @@
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { shardName } from "../../../src/shared/keys";
-import type { OperationRecord } from "../../../src/shared/records";
+import type { ObjectListRecord, OperationRecord } from "../../../src/shared/records";
 import { asAdmin, asGateway, send, verdict } from "./client";
 
 const FAULTS = "/health/services/R2_STORAGE/faults";
@@ -200,4 +200,37 @@ test("with the queue's objects out of reach a write that R2 refuses is refused: 
   const response = await asGateway("PUT", "/r2/out/refused", { body: "x", env: { QUEUE_DO: dead } });
   expect(response.headers.get("retry-after")).toMatch(/^\d+$/);
   expect(await verdict(response)).toBe("503 SERVICE_UNAVAILABLE");
+});
+
+describe("a list", () => {
+  beforeEach(async () => {
+    for (const key of ["kept", "over", "gone"]) await env.R2_BUCKET.put(`list/${key}`, "old");
+    await queuedPut("/r2/list/over", "newer", { "content-type": "text/x", "x-amz-meta-a": "1" });
+    await queuedPut("/r2/list/new/one", "1");
+    await asGateway("DELETE", "/r2/list/gone");
+  });
+
+  test("has what is queued beside what R2 holds", async () => {
+    const query = "prefix=list/&delimiter=/&include=http_metadata,custom_metadata";
+    const response = await asGateway("GET", `/r2/?${query}`);
+    expect(response.headers.get("x-failover-source")).toBe("merged");
+    const { objects, delimited_prefixes } = await response.json<ObjectListRecord>();
+    expect(objects.map(({ key, size }) => [key, size])).toEqual([
+      ["list/kept", 3],
+      ["list/over", 5],
+    ]);
+    expect(objects[1]).toMatchObject({ http_metadata: { content_type: "text/x" }, custom_metadata: { a: "1" } });
+    expect(delimited_prefixes).toEqual(["list/new/"]);
+  });
+
+  test("without R2 is 503 with Retry-After, unless it may be partial", async () => {
+    await cut("all");
+    const refused = await asGateway("GET", "/r2/?prefix=list/");
+    expect(refused.headers.get("retry-after")).toMatch(/^\d+$/);
+    expect(await verdict(refused)).toBe("503 SERVICE_UNAVAILABLE");
+    const partial = await asGateway("GET", "/r2/?prefix=list/&allow_partial=true");
+    expect(partial.headers.get("x-failover-source")).toBe("queue");
+    const { objects, partial: isPartial } = await partial.json<ObjectListRecord>();
+    expect([objects.map(({ key }) => key), isPartial]).toEqual([["list/new/one", "list/over"], true]);
+  });
 });
