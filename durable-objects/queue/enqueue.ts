@@ -31,6 +31,8 @@ export async function enqueue(shard: Shard, request: EnqueueRequest, body: Paylo
 
   const earlier = store.byOperationId(operationId);
   if (earlier !== null) return repeat(shard, request, body, earlier);
+  // Before anything is received, so that a key that cannot be used leaves nothing behind.
+  const sealed = await shard.steps.at("enqueue.seal", sealMetadata(cipher, request.metadata, operationId));
   const expected = body instanceof Uint8Array ? body.byteLength : (request.size ?? 0);
   const admission = await shard.steps.at("enqueue.reserve", admit(shard, request.key, expected));
   if (admission === null) return refuse(shard, request, roomProblem(shard, expected));
@@ -39,7 +41,7 @@ export async function enqueue(shard: Shard, request: EnqueueRequest, body: Paylo
     const known = store.byOperationId(operationId);
     if (known !== null) return await repeat(shard, request, body, known);
     if (payloads.isReceiving(operationId)) return refuse(shard, request, beingReceived());
-    return await take(shard, request, body, admission);
+    return await take(shard, request, body, sealed, admission);
   } finally {
     admission.close();
   }
@@ -49,9 +51,10 @@ async function take(
   shard: Shard,
   request: EnqueueRequest,
   body: Payload | null,
+  sealed: SealedMetadata,
   admission: Admission,
 ): Promise<EnqueueReply> {
-  const { store, payloads, cipher, link } = shard;
+  const { store, payloads, link } = shard;
   const { operationId, metadata } = request;
   let received: Received | null = null;
   if (body !== null) {
@@ -64,7 +67,6 @@ async function take(
   }
   const unfit = received === null ? null : receivedProblem(request, received);
   if (unfit !== null) return refuse(shard, request, unfit, received);
-  const sealed = await shard.steps.at("enqueue.seal", sealMetadata(cipher, metadata, operationId));
 
   const { condition } = request;
   const print = fingerprint(request, received);

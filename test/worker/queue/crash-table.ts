@@ -7,8 +7,8 @@ export interface Crash {
 }
 
 /**
- * Every step, and some of them at several places: a payload of 2.5 MiB is read, hashed and sealed in three chunks, closed
- * by a fourth digest, and followed by its metadata; then come small payloads, which are handled whole.
+ * Every step, and some of them at several places: metadata is sealed, and a payload of 2.5 MiB read, hashed and sealed in
+ * three chunks, and closed by a fourth digest; then come small payloads, which are handled whole.
  */
 export const CRASHES: readonly Crash[] = [
   { step: "enqueue.reserve", nth: 1 },
