@@ -78,7 +78,9 @@ function decide(
     const operation = { fenceAt: live.fence_at, firstCallAt: live.first_call_at, fingerprint: live.fingerprint };
     if (!(object && classifyObject(operation, seen, ledger) === "newer")) {
       const pending = live.operation_type === "DELETE" ? null : { etag: live.etag, uploaded: live.created_at };
-      return passes(conditionHolds(condition, pending), object === undefined ? null : Math.max(askedAt, live.fence_at));
+      // Without a look at R2 the decision is on what is pending alone, and covers no more than that does.
+      const fenceAt = object === undefined ? live.fence_at : Math.max(askedAt, live.fence_at);
+      return passes(conditionHolds(condition, pending), fenceAt);
     }
   }
   if (object === undefined) return REFUSED;
