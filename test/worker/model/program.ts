@@ -3,7 +3,7 @@ import fc from "fast-check";
 import type { FaultRule } from "../../../src/shared/protocol";
 
 export const ISOLATES = 3;
-export const KEYS = 3;
+export const KEYS = 2;
 
 export const BODIES = ["text", "buffer", "view", "blob", "stream", "sized", "empty", "twin", "large"] as const;
 export type BodyKind = (typeof BODIES)[number];
@@ -61,9 +61,11 @@ export type Step =
       readonly how: "get" | "head" | "range";
       readonly isStrong: boolean;
     }
-  | { readonly do: "faults"; readonly name: FaultName }
+  /** `told`: the isolate that hears of it at once; null: all. The others hear of it after a lease. */
+  | { readonly do: "faults"; readonly name: FaultName; readonly told: number | null }
+  | { readonly do: "degrade" | "recover"; readonly told: number | null }
   | { readonly do: "abort_shard"; readonly key: number }
-  | { readonly do: "abort_service" | "pause" | "resume" | "degrade" | "recover" | "lease" | "refresh" }
+  | { readonly do: "abort_service" | "pause" | "resume" | "lease" | "refresh" }
   | { readonly do: "cancel" | "retry"; readonly which: number }
   | { readonly do: "wait"; readonly ms: number };
 
@@ -75,6 +77,7 @@ export interface Program {
 
 const isolate = fc.nat(ISOLATES - 1);
 const key = fc.nat(KEYS - 1);
+const told = fc.oneof(fc.constant(null), isolate);
 
 const put: fc.Arbitrary<Put> = fc.record({
   do: fc.constant("put"),
@@ -112,17 +115,40 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       isStrong: fc.boolean(),
     }),
   },
-  { weight: 6, arbitrary: fc.record({ do: fc.constant("faults"), name: fc.constantFrom(...faultNames()) }) },
+  { weight: 6, arbitrary: fc.record({ do: fc.constant("faults"), name: fc.constantFrom(...faultNames()), told }) },
+  { weight: 4, arbitrary: fc.record({ do: fc.constantFrom("degrade", "degrade", "recover"), told }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant("abort_shard"), key }) },
   {
-    weight: 5,
-    arbitrary: fc.record({
-      do: fc.constantFrom("abort_service", "pause", "resume", "degrade", "recover", "lease", "refresh", "refresh"),
-    }),
+    weight: 4,
+    arbitrary: fc.record({ do: fc.constantFrom("abort_service", "pause", "resume", "lease", "refresh") }),
   },
   { weight: 2, arbitrary: fc.record({ do: fc.constantFrom("cancel", "retry"), which: fc.nat(9) }) },
   { weight: 4, arbitrary: fc.record({ do: fc.constant("wait"), ms: fc.constantFrom(5, 30, 100, 250) }) },
 );
+
+/** One isolate is in trouble and its write is queued; another one has not heard of it, and writes the same key. */
+const overtaking: fc.Arbitrary<readonly Step[]> = fc
+  .record({ queued: put, direct: write, trouble: fc.constantFrom(...troubles()) })
+  .map(({ queued, direct, trouble }) => {
+    const { isolate: told, key: one } = queued;
+    const other = direct.isolate === told ? (told + 1) % ISOLATES : direct.isolate;
+    const begin: Step = trouble === "degrade" ? { do: "degrade", told } : { do: "faults", name: trouble, told };
+    return [{ do: "refresh" }, begin, queued, { ...direct, isolate: other, key: one }];
+  });
+
+function troubles(): readonly (FaultName | "degrade")[] {
+  return ["degrade", "degrade", "writes_fail", "puts_lose_reply", "puts_land_late", "writes_hang"];
+}
+
+const steps: fc.Arbitrary<readonly Step[]> = fc
+  .array(
+    fc.oneof(
+      { weight: 9, arbitrary: step.map((only): readonly Step[] => [only]) },
+      { weight: 1, arbitrary: overtaking },
+    ),
+    { minLength: 3, maxLength: 18, size: "max" },
+  )
+  .map((parts) => parts.flat());
 
 function faultNames(): FaultName[] {
   return Object.keys(FAULTS) as FaultName[];
@@ -131,5 +157,5 @@ function faultNames(): FaultName[] {
 export const programs: fc.Arbitrary<Program> = fc.record({
   leaseCapMs: fc.constantFrom(150, 600, 2_000),
   maxRetries: fc.constantFrom(3, 100, 0),
-  steps: fc.array(step, { minLength: 3, maxLength: 22, size: "max" }),
+  steps,
 });

@@ -36,37 +36,44 @@ export interface KeyModel {
   readonly beneath: ReadonlySet<StateId>;
   /** By isolate: what a bounded read may answer there. */
   readonly seen: readonly ReadonlySet<StateId>[];
+  /** By isolate: what any read may answer there while R2 cannot be asked, so that a newer direct write is not seen. */
+  readonly unsure: readonly ReadonlySet<StateId>[];
 }
 
 export function newKey(isolates: number): KeyModel {
   const absent = new Set([ABSENT]);
-  return { current: absent, beneath: absent, seen: Array.from({ length: isolates }, () => absent) };
+  const everywhere = Array.from({ length: isolates }, () => absent);
+  return { current: absent, beneath: absent, seen: everywhere, unsure: everywhere };
 }
 
 /** Null: a writer cannot have been told this. */
 export function afterWrite(model: KeyModel, event: WriteEvent, etagOf: EtagOf): KeyModel | null {
   const { isolate, state, condition, told } = event;
   if (condition !== null && (told === "stored" || told === "queued" || told === "condition_failed")) {
-    const known = event.isBlind ? union(model.current, model.beneath, ...model.seen) : model.current;
+    const known = event.isBlind ? union(model.current, model.beneath, ...model.unsure) : model.current;
     const verdict = told !== "condition_failed";
     if (![...known].some((of) => holds(condition, etagOf(of)) === verdict)) return null;
+  }
+  const only = new Set([state]);
+  // Its writer reads its own write; the others may yet read what was before.
+  const acknowledged = (states: ReadonlySet<StateId>, of: number) => (of === isolate ? only : union(states, only));
+  if (condition !== null && event.isBlind && told === "queued") {
+    // Decided on what was pending: what R2 had got by then, unseen, comes after it.
+    return { ...everywhere(model, (states) => union(states, only)), unsure: model.unsure.map(acknowledged) };
   }
   switch (told) {
     case "condition_failed":
     case "refused":
       return model;
     case "unknown":
-      return {
-        current: union(model.current, [state]),
-        beneath: union(model.beneath, [state]),
-        seen: model.seen.map((states) => union(states, [state])),
-      };
+      return everywhere(model, (states) => union(states, only));
     case "stored":
     case "queued":
       return {
-        current: new Set([state]),
-        beneath: told === "stored" ? new Set([state]) : union(model.beneath, [state]),
-        seen: model.seen.map((states, of) => (of === isolate ? new Set([state]) : union(states, [state]))),
+        current: only,
+        beneath: told === "stored" ? only : union(model.beneath, only),
+        seen: model.seen.map(acknowledged),
+        unsure: model.unsure.map(acknowledged),
       };
   }
 }
@@ -87,16 +94,17 @@ export function afterBoth(model: KeyModel, one: WriteEvent, other: WriteEvent, e
 
 /** A queued operation of the key was cancelled: what is beneath it shows again. */
 export function afterCancel(model: KeyModel): KeyModel {
-  return {
-    current: union(model.current, model.beneath),
-    beneath: model.beneath,
-    seen: model.seen.map((states) => union(states, model.beneath)),
-  };
+  return everywhere(model, (states) => union(states, model.beneath));
 }
 
-/** Every lease has run out, and the queue has drained. */
+/** Every lease has run out: all see what was acknowledged, wherever it was. */
+export function afterLeases(model: KeyModel): KeyModel {
+  return { ...model, seen: model.seen.map(() => model.current) };
+}
+
+/** The queue has drained, and every lease has run out. */
 export function afterDrain(model: KeyModel): KeyModel {
-  return { current: model.current, beneath: model.current, seen: model.seen.map(() => model.current) };
+  return everywhere(model, () => model.current);
 }
 
 function either(one: KeyModel, other: KeyModel): KeyModel {
@@ -104,6 +112,16 @@ function either(one: KeyModel, other: KeyModel): KeyModel {
     current: union(one.current, other.current),
     beneath: union(one.beneath, other.beneath),
     seen: one.seen.map((states, isolate) => union(states, other.seen[isolate] ?? [])),
+    unsure: one.unsure.map((states, isolate) => union(states, other.unsure[isolate] ?? [])),
+  };
+}
+
+function everywhere(model: KeyModel, to: (states: ReadonlySet<StateId>) => ReadonlySet<StateId>): KeyModel {
+  return {
+    current: to(model.current),
+    beneath: to(model.beneath),
+    seen: model.seen.map(to),
+    unsure: model.unsure.map(to),
   };
 }
 

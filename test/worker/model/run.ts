@@ -2,22 +2,13 @@
 import { env } from "cloudflare:workers";
 import type { FailoverBucket } from "../../../src/bucket/failover-bucket";
 import { Bodies, type Content } from "./bodies";
-import {
-  BLINDING,
-  FAULTS,
-  type FaultName,
-  ISOLATES,
-  KEYS,
-  type Program,
-  type Put,
-  type Step,
-  type Write,
-} from "./program";
+import { BLINDING, FAULTS, ISOLATES, KEYS, type Program, type Put, type Step, type Write } from "./program";
 import {
   ABSENT,
   afterBoth,
   afterCancel,
   afterDrain,
+  afterLeases,
   afterWrite,
   type Condition,
   type KeyModel,
@@ -45,7 +36,8 @@ export class Run {
   /** Operations that were acknowledged, with their keys. */
   readonly #queued: { readonly id: string; readonly key: number }[] = [];
   readonly #ends = new Map<string, string>();
-  #faults: FaultName = "none";
+  /** Reads have been failing: until their circuit has closed again, R2 is not always asked. */
+  #isBlind = false;
   #serviceDiedAt = 0;
 
   constructor(service: TestService, program: Program) {
@@ -97,8 +89,8 @@ export class Run {
       case "read":
         return this.#read(step.isolate, step.key, step.how, step.isStrong);
       case "faults":
-        this.#faults = step.name;
-        return service.setFaults(FAULTS[step.name]);
+        this.#isBlind ||= BLINDING.has(step.name);
+        return service.setFaults(FAULTS[step.name], this.#those(step.told));
       case "abort_shard":
         return service.abortShard(service.shardOf(service.key(step.key)));
       case "abort_service":
@@ -108,9 +100,9 @@ export class Run {
       case "resume":
         return service.setPaused(step.do === "pause");
       case "degrade":
-        return service.setMode("forced_open");
+        return service.setMode("forced_open", this.#those(step.told));
       case "recover":
-        return service.setMode("auto");
+        return service.setMode("auto", this.#those(step.told));
       case "lease":
         return this.#waitForLeases();
       case "refresh":
@@ -143,21 +135,18 @@ export class Run {
   async #waitForLeases(): Promise<void> {
     await pause(this.#program.leaseCapMs + 20);
     if (Date.now() - this.#serviceDiedAt < NOTICE_AGAIN_MS + this.#program.leaseCapMs) return;
-    for (const [key, model] of this.#keys.entries()) {
-      this.#keys[key] = { ...model, seen: model.seen.map(() => model.current) };
-    }
+    for (const [key, model] of this.#keys.entries()) this.#keys[key] = afterLeases(model);
   }
 
   // ── writes ────────────────────────────────────────────────────────────────────────────────────────────────────
 
   async #write(step: Write): Promise<WriteEvent> {
-    const blindBefore = BLINDING.has(this.#faults);
     const bucket = this.#isolate(step.isolate).bounded;
     const condition = step.do === "put" ? this.#condition(step) : null;
     const { state, told } =
       step.do === "put" ? await this.#put(bucket, step, condition) : await this.#remove(bucket, step);
     this.#note(`  ${step.do} key ${step.key} by ${step.isolate}: ${state} ${told}`);
-    return { isolate: step.isolate, state, condition, told, isBlind: blindBefore || BLINDING.has(this.#faults) };
+    return { isolate: step.isolate, state, condition, told, isBlind: this.#isBlind };
   }
 
   async #put(bucket: FailoverBucket, step: Put, condition: Condition | null): Promise<{ state: StateId; told: Told }> {
@@ -243,7 +232,8 @@ export class Run {
     const state = await this.#stateRead(isStrong ? strong : bounded, key, how);
     if (state === null) return;
     const model = this.#model(key);
-    const allowed = isStrong ? model.current : (model.seen[isolate] ?? model.current);
+    const allowed = new Set(isStrong ? model.current : model.seen[isolate]);
+    if (this.#isBlind) for (const unsure of model.unsure[isolate] ?? []) allowed.add(unsure);
     if (allowed.has(state)) return;
     const reader = `a ${isStrong ? "strong" : "bounded"} ${how} by ${isolate}`;
     throw new Violation(`${reader} of key ${key} answers ${state}, and not one of ${[...allowed]}`);
@@ -297,7 +287,6 @@ export class Run {
 
   async #finish(): Promise<void> {
     this.#note("heal");
-    this.#faults = "none";
     await this.#service.heal();
     await this.#service.drained(DRAIN_MS);
     await this.#watchEnds();
@@ -314,12 +303,17 @@ export class Run {
       this.#keys[key] = afterDrain({ ...model, current: new Set([state]) });
     }
     await pause(this.#program.leaseCapMs);
+    this.#isBlind = false;
     for (let isolate = 0; isolate < ISOLATES; isolate += 1) {
       for (let key = 0; key < KEYS; key += 1) {
         await this.#read(isolate, key, "get", false);
         await this.#read(isolate, key, "head", true);
       }
     }
+  }
+
+  #those(told: number | null) {
+    return told === null ? this.#service.isolates : [this.#isolate(told)];
   }
 
   #isolate(n: number) {

@@ -10,7 +10,7 @@ import type { Isolate } from "./isolates";
 
 const SHARDS = 2;
 const WRITE_TIMEOUT_MS = 80;
-const READ_TIMEOUT_MS = 60;
+const READ_TIMEOUT_MS = 300;
 
 const HURRY_EVERY_MS = 500;
 
@@ -105,7 +105,7 @@ export class TestService {
   }
 
   async setMode(mode: ModeChange["mode"], isolates = this.isolates): Promise<void> {
-    const answer = await this.service.setMode({ mode, reason: "model" }, BY);
+    const answer = await this.service.setMode({ mode, circuits: ["write"], reason: "model" }, BY);
     if (!answer.ok) throw new Error(answer.message);
     this.#adopt(answer.snapshot, isolates);
   }

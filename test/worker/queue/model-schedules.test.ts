@@ -206,6 +206,20 @@ describe("a conditional put", () => {
   });
 });
 
+describe("a conditional put that is decided without a look at R2", () => {
+  test("covers no more than the operation that it was decided on", async () => {
+    const { service, a, b, key } = await twoIsolates();
+    await service.setMode("forced_open", [a]);
+    const pending = await a.bounded.write(key, "pending");
+    if (pending.kind !== "queued") throw new Error("the first write was to be queued");
+    expect((await b.bounded.write(key, "direct")).kind).toBe("stored");
+    await service.setFaults([{ operations: "read" }]);
+    const onlyIf = { etagMatches: pending.object.etag };
+    expect((await a.bounded.write(key, "conditional", { onlyIf })).kind).toBe("queued");
+    expect(await afterDrain(service, key)).toBe("direct");
+  });
+});
+
 describe("a shard that dies", () => {
   test.concurrent("applies the successor of the operation that it had in its hands, not the operation after it", async () => {
     const { service, a, key } = await twoIsolates({ write_timeout_ms: 400 });

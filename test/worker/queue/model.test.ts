@@ -25,7 +25,7 @@ const RUNS = Number(vite.VITE_MODEL_RUNS ?? 40);
 const SEED = Number(vite.VITE_MODEL_SEED ?? Math.floor(Math.random() * 2 ** 31));
 const END = vite.VITE_MODEL_END === "1";
 /** A program mostly waits: several run beside each other, each on a service of its own. */
-const LANES = 4;
+const LANES = 6;
 
 let open: ((service: string) => Isolate)[] = [];
 let services = 0;
@@ -50,15 +50,16 @@ async function holds(program: Program): Promise<void> {
 }
 
 test("what was acknowledged is read back, and is what R2 holds after the drain", { timeout: 600_000 }, async () => {
-  console.log(`model seed ${SEED}, ${RUNS} programs`);
   const lanes = Array.from({ length: LANES }, (_, lane) =>
     fc.assert(fc.asyncProperty(programs, holds), {
       seed: SEED + lane,
       numRuns: Math.ceil(RUNS / LANES),
-      interruptAfterTimeLimit: 120_000,
+      interruptAfterTimeLimit: 300_000,
       endOnFailure: END,
       verbose: fc.VerbosityLevel.None,
     }),
   );
-  await Promise.all(lanes);
+  const ended = await Promise.allSettled(lanes);
+  console.log(`model seed ${SEED}: ${services} programs`);
+  for (const lane of ended) if (lane.status === "rejected") throw lane.reason;
 });
