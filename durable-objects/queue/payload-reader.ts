@@ -24,12 +24,17 @@ export async function payloadValue(shard: Shard, row: OperationRow): Promise<Pay
   const stopped = new AbortController();
   // A broken payload breaks the stream, so that R2 refuses the put; the put's own error is the one that counts.
   let problem: unknown = null;
-  payloadStream(shard, row, 0, row.size, (error) => {
+  const { stream, finish } = openPayload(shard, row, 0, row.size, (error) => {
     problem = error;
-  })
-    .pipeTo(writable, { signal: stopped.signal })
-    .catch(() => undefined);
-  return { value: readable, stop: () => stopped.abort(), problem: () => problem };
+  });
+  stream.pipeTo(writable, { signal: stopped.signal }).catch(() => undefined);
+  const stop = () => {
+    stopped.abort();
+    // A pipe whose write waits for a reader does not hear of it: a call that hangs without reading would pin for good.
+    if (!readable.locked) readable.cancel().catch(() => undefined);
+    finish();
+  };
+  return { value: readable, stop, problem: () => problem };
 }
 
 /**
@@ -41,8 +46,18 @@ export function payloadStream(
   row: OperationRow,
   offset: number,
   length: number,
-  onBroken: (error: unknown) => void = () => {},
 ): ReadableStream<Uint8Array> {
+  return openPayload(shard, row, offset, length, () => {}).stream;
+}
+
+/** `finish` lets the payload go before the stream has ended. */
+function openPayload(
+  shard: Shard,
+  row: OperationRow,
+  offset: number,
+  length: number,
+  onBroken: (error: unknown) => void,
+): { stream: ReadableStream<Uint8Array>; finish: () => void } {
   const release = shard.pins.pin(row.operation_id);
   const end = offset + length;
   let at = offset;
@@ -50,7 +65,7 @@ export function payloadStream(
     release();
     shard.changed();
   };
-  return new ReadableStream({
+  const stream = new ReadableStream({
     type: "bytes",
     async pull(controller) {
       if (at >= end) {
@@ -76,6 +91,7 @@ export function payloadStream(
     },
     cancel: finish,
   });
+  return { stream, finish };
 }
 
 async function chunk(shard: Shard, row: OperationRow, n: number): Promise<Uint8Array> {
