@@ -19,6 +19,9 @@ const BENCHES: Readonly<Record<string, () => Promise<Figure[]>>> = {
   pending: benchPending,
 };
 
+// Miniflare's own handler ends workerd, and leaves this process waiting for its answers.
+for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(130));
+
 const { values } = parseArgs({ options: { only: { type: "string", default: "" } } });
 const chosen = Object.entries(BENCHES).filter(([name]) => name.includes(values.only));
 if (chosen.length === 0) {

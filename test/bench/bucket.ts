@@ -2,7 +2,7 @@
 import { type Figure, figure, interleaved, printFigures } from "./figure.ts";
 import { type BenchSystem, startBenchSystem } from "./system.ts";
 
-const ROUNDS = 15;
+const ROUNDS = 31;
 const REQUESTS = 1_000;
 
 const SIZES = [
