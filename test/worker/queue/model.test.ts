@@ -21,7 +21,7 @@ vi.mock("../../../src/shared/fence", () => ({ FENCE_MARGIN_MS: 1_200 }));
 
 /** Set by `VITE_…`, because a Worker sees no other variables of the process. */
 const { env: vite } = import.meta as unknown as { readonly env: Readonly<Record<string, string | undefined>> };
-const RUNS = Number(vite.VITE_MODEL_RUNS ?? 40);
+const RUNS = Number(vite.VITE_MODEL_RUNS ?? 60);
 const SEED = Number(vite.VITE_MODEL_SEED ?? Math.floor(Math.random() * 2 ** 31));
 const END = vite.VITE_MODEL_END === "1";
 /** A program mostly waits: several run beside each other, each on a service of its own. */
