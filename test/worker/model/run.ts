@@ -24,7 +24,7 @@ const FINAL = new Set(["COMPLETED", "CANCELLED", "SUPERSEDED"]);
 /** A notice that a dead ServiceDO did not take is sent again within this. */
 const NOTICE_AGAIN_MS = 2_500;
 
-export class Violation extends Error {}
+class Violation extends Error {}
 
 export class Run {
   readonly #service: TestService;
