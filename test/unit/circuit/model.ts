@@ -79,6 +79,8 @@ export class ModelCircuit {
   }
 
   force(mode: ServiceMode, now: number): void {
+    // An open time that is over has ended, whether or not anybody has looked: the mode comes after that.
+    this.lookAt(now);
     if (mode === "auto") {
       if (["FORCED_OPEN", "FORCED_CLOSED", "METRICS_ONLY"].includes(this.state)) this.enter("CLOSED", now);
       return;
