@@ -297,7 +297,7 @@ describe("a shard with an operation that waits", () => {
     const { service, a } = await twoIsolates();
     const [waits, drains] = sameShard(service);
     await service.setPaused(true);
-    await service.setFaults([PUT_LANDS_LATE], [a]);
+    await service.setFaults([{ operations: ["put"], hang: true }], [a]);
     await a.bounded.write(waits, "waits for its fence");
     await service.setFaults([]);
     await service.setMode("forced_open", [a]);
