@@ -38,7 +38,13 @@ export interface OperationRow {
   readonly key_id: string | null;
 }
 
-export function storedOf(row: OperationRow): Stored {
+/** What is told of an operation that is stored. */
+export type StoredRow = Pick<
+  OperationRow,
+  "operation_id" | "status" | "key" | "size" | "etag" | "checksums" | "created_at"
+>;
+
+export function storedOf(row: StoredRow): Stored {
   return {
     operationId: row.operation_id,
     status: row.status,

@@ -1,16 +1,19 @@
 /** What the queue holds for keys, as readers see it. */
 import { lastKeyBelow, laterKey } from "../../src/shared/key-order";
 import type { PendingInReply, PendingOperation, PendingRange } from "../../src/shared/protocol";
-import { openMetadata } from "./metadata";
-import { type OperationRow, storedOf } from "./operation-row";
+import { openMetadata, type SealedRow } from "./metadata";
+import { type OperationRow, type StoredRow, storedOf } from "./operation-row";
 import { clockOffset, type Shard } from "./shard";
 
 const MAX_ITEMS = 1_000;
 /** An answer ends early when its metadata comes to this: a call carries 32 MiB. */
 const MAX_METADATA_CHARS = 8 * 1024 * 1024;
 
+/** The columns that readers are told of. */
+export type PendingRow = StoredRow & SealedRow & Pick<OperationRow, "fence_at" | "first_call_at">;
+
 /** A live operation without its payload. Throws `MissingKeyError`. */
-export async function pendingState(shard: Shard, row: OperationRow): Promise<Omit<PendingOperation, "inline">> {
+export async function pendingState(shard: Shard, row: PendingRow): Promise<Omit<PendingOperation, "inline">> {
   return {
     stored: storedOf(row),
     kind: row.operation_type === "UPLOAD" ? "put" : "delete",
@@ -23,7 +26,7 @@ export async function pendingState(shard: Shard, row: OperationRow): Promise<Omi
 /** The logical state of the keys in a range. Throws `MissingKeyError`. */
 export async function pendingIn(shard: Shard, { prefix, after, limit }: PendingRange): Promise<PendingInReply> {
   const most = Math.min(limit, MAX_ITEMS);
-  const rows: OperationRow[] = [];
+  const rows: PendingRow[] = [];
   let isTruncated = false;
   let metadataChars = 0;
   // What comes right after a key is that key and a NUL.

@@ -1,6 +1,7 @@
 import type { OperationStatus, ShardUsage } from "../../src/shared/protocol";
 import type { OperationFilter } from "../../src/shared/rpc";
 import type { OperationRow, Phase } from "./operation-row";
+import type { PendingRow } from "./pending";
 
 export interface NewOperation {
   readonly operationId: string;
@@ -114,15 +115,16 @@ export class QueueStore {
   }
 
   /** The newest live operation of each key from `from` to `to`, in UTF-8 order, as an iterator: not to be held over an await. */
-  *newestIn(from: string, to: string, limit: number): Iterable<OperationRow> {
+  newestIn(from: string, to: string, limit: number): Iterable<PendingRow> {
     // A bare column beside MAX has the value of the row with the maximum.
-    yield* this.#sql.exec(
-      `SELECT *, MAX(id) FROM operation_queue INDEXED BY idx_operation_queue_live_key
+    return this.#sql.exec(
+      `SELECT operation_type, operation_id, payload, status, created_at, key, fence_at, first_call_at, size, etag, checksums,
+         key_id, MAX(id) FROM operation_queue INDEXED BY idx_operation_queue_live_key
        WHERE phase <> 'final' AND key >= ? AND key <= ? GROUP BY key ORDER BY key LIMIT ?`,
       from,
       to,
       limit,
-    ) as Iterable<unknown> as Iterable<OperationRow>;
+    ) as Iterable<unknown> as Iterable<PendingRow>;
   }
 
   hasReady(): boolean {

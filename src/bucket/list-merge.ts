@@ -37,7 +37,8 @@ export interface KnownPending {
 }
 
 export type Verdict =
-  | { readonly kind: "listed"; readonly entry: Entry }
+  /** Listed as R2 has it. */
+  | Entry
   /** A queued put is the object. */
   | { readonly kind: "queued"; readonly item: PendingItem }
   /** R2 holds something that may be a direct write from after the queued one. */
@@ -53,10 +54,13 @@ export interface Merged {
 
 /** A page of R2's answer to a list of the keys after `after`. */
 export function pageOf({ objects, delimitedPrefixes, ...end }: R2Objects, after: string): R2Page {
-  const entries = zipped<Entry, Entry>(
-    objects.map((object) => ({ kind: "object", name: object.key, object })),
-    delimitedPrefixes.map((name) => ({ kind: "prefix", name })),
-  ).flatMap(([object, prefix]) => [object, prefix].filter((entry) => entry !== undefined));
+  const entries: Entry[] = [];
+  const listed = objects.map((object): Entry => ({ kind: "object", name: object.key, object }));
+  const prefixes = delimitedPrefixes.map((name): Entry => ({ kind: "prefix", name }));
+  zip(listed, prefixes, (_, object, prefix) => {
+    if (object !== undefined) entries.push(object);
+    if (prefix !== undefined) entries.push(prefix);
+  });
   if (!end.truncated) return { entries, until: null, cursor: null };
   const last = entries.at(-1);
   return { entries, until: last === undefined ? after : endOf(last), cursor: end.cursor };
@@ -75,15 +79,14 @@ export function mergeEntries(range: ListRange, page: R2Page, pending: KnownPendi
   if (until !== null && compareKeys(until, range.after) <= 0) return { verdicts: [], until };
   const isKnown = (name: string) => until === null || compareKeys(name, until) <= 0;
   const verdicts: Verdict[] = [];
-  for (const [entry, queued] of zipped(page.entries, pendingLines(range, pending.items))) {
-    const { kind, name } = entry ?? queued;
-    if (!isKnown(name)) break;
-    if (name.startsWith(RESERVED_PREFIX)) continue;
-    const isWhole = pending.until === null || compareKeys(lastKeyBelow(name), pending.until) <= 0;
-    const verdict =
-      kind === "object" ? verdictOnObject(entry, queued, include) : verdictOnPrefix(name, entry, queued, isWhole);
+  zip(page.entries, pendingLines(range, pending.items), (name, entry, queued) => {
+    if (!isKnown(name) || name.startsWith(RESERVED_PREFIX)) return;
+    const isObject = (entry ?? queued)?.kind === "object";
+    const verdict = isObject
+      ? verdictOnObject(entry, queued, include)
+      : verdictOnPrefix(name, entry, queued, pending.until);
     if (verdict !== null) verdicts.push(verdict);
-  }
+  });
   return { verdicts, until };
 }
 
@@ -127,25 +130,28 @@ function lineOf({ prefix, delimiter }: ListRange, key: string): Pick<Entry, "kin
 
 function verdictOnObject(entry: Entry | undefined, queued: PendingLine | undefined, include: Included): Verdict | null {
   const item = queued?.items[0];
-  if (item === undefined) return entry === undefined ? null : { kind: "listed", entry };
+  if (item === undefined) return entry ?? null;
   if (entry?.kind === "object" && wasUploadedAfter(item, entry.object)) {
     // The same to whoever lists: most likely the queued write itself, just drained.
     const isSame = item.kind === "put" && looksLike(item, entry.object, include);
-    return isSame ? { kind: "listed", entry } : { kind: "contested", item };
+    return isSame ? entry : { kind: "contested", item };
   }
   return item.kind === "put" ? { kind: "queued", item } : null;
 }
 
-/** `isWhole`: all that is queued below the prefix is known. */
+/** What is queued below the prefix is known up to `until`; null: all of it. */
 function verdictOnPrefix(
   name: string,
   entry: Entry | undefined,
   queued: PendingLine | undefined,
-  isWhole: boolean,
+  until: string | null,
 ): Verdict | null {
-  if (queued?.items.some(({ kind }) => kind === "put")) return { kind: "listed", entry: { kind: "prefix", name } };
-  if (entry === undefined) return isWhole ? null : { kind: "veiled", name };
-  return queued === undefined && !touchesReserved(name) ? { kind: "listed", entry } : { kind: "veiled", name };
+  if (queued?.items.some(({ kind }) => kind === "put")) return { kind: "prefix", name };
+  if (entry === undefined) {
+    const isWhole = until === null || compareKeys(lastKeyBelow(name), until) <= 0;
+    return isWhole ? null : { kind: "veiled", name };
+  }
+  return queued === undefined && !touchesReserved(name) ? entry : { kind: "veiled", name };
 }
 
 /** Only then can the object be newer than the queued write. */
@@ -173,26 +179,19 @@ function earlier(a: string | null, b: string | null): string | null {
   return compareKeys(a, b) <= 0 ? a : b;
 }
 
-type Pair<A, B> = readonly [A, B | undefined] | readonly [undefined, B];
-
-/** Two sorted lists as one, what has the same name side by side. */
-function zipped<A extends { name: string }, B extends { name: string }>(
+/** Walks two sorted lists as one: `visit` gets what has the same name side by side. */
+function zip<A extends { name: string }, B extends { name: string }>(
   left: readonly A[],
   right: readonly B[],
-): Pair<A, B>[] {
-  const pairs: Pair<A, B>[] = [];
+  visit: (name: string, a: A | undefined, b: B | undefined) => void,
+): void {
   let [i, j] = [0, 0];
   for (;;) {
     const [a, b] = [left[i], right[j]];
-    if (a === undefined && b === undefined) return pairs;
+    if (a === undefined && b === undefined) return;
     const order = a === undefined ? 1 : b === undefined ? -1 : compareKeys(a.name, b.name);
-    if (a !== undefined && order <= 0) {
-      pairs.push([a, order === 0 ? b : undefined]);
-      i += 1;
-      if (order === 0) j += 1;
-    } else if (b !== undefined) {
-      pairs.push([undefined, b]);
-      j += 1;
-    }
+    if (order <= 0) i += 1;
+    if (order >= 0) j += 1;
+    visit((order <= 0 ? a : b)?.name ?? "", order <= 0 ? a : undefined, order >= 0 ? b : undefined);
   }
 }

@@ -122,8 +122,12 @@ async function placeOf(session: Session, { prefix, delimiter, startAfter }: List
 }
 
 function resultOf({ entries, isTruncated }: Walked): R2Objects {
-  const objects = entries.flatMap((entry) => (entry.kind === "object" ? [entry.object] : []));
-  const delimitedPrefixes = entries.flatMap((entry) => (entry.kind === "prefix" ? [entry.name] : []));
+  const objects: R2Object[] = [];
+  const delimitedPrefixes: string[] = [];
+  for (const entry of entries) {
+    if (entry.kind === "object") objects.push(entry.object);
+    else delimitedPrefixes.push(entry.name);
+  }
   const last = entries.at(-1);
   if (!isTruncated || last === undefined) return { objects, delimitedPrefixes, truncated: false };
   const cursor = encodeCursor({ kind: last.kind, name: last.name, native: null });

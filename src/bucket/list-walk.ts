@@ -59,7 +59,9 @@ export async function walkList(
     const page = await sources.page(rest, from, pageLimit(limit - entries.length, known));
     const { verdicts, until } = mergeEntries(rest, page, known, include);
     for (const verdict of verdicts) {
-      const entry = await entryOf(sources, rest, verdict);
+      const decided = entryOf(sources, rest, verdict);
+      // Almost all are: a thousand awaits would be felt.
+      const entry = decided instanceof Promise ? await decided : decided;
       if (entry === null) continue;
       if (entries.length === limit) return { entries, isTruncated: true };
       entries.push(entry);
@@ -80,21 +82,25 @@ function pageLimit(wanted: number, { items }: KnownPending): number {
   return Math.min(Math.max(wanted + hidden + 1, MIN_PAGE), MAX_PAGE);
 }
 
-async function entryOf(sources: ListSources, range: ListRange, verdict: Verdict): Promise<Entry | null> {
+function entryOf(sources: ListSources, range: ListRange, verdict: Verdict): Entry | null | Promise<Entry | null> {
   switch (verdict.kind) {
-    case "listed":
-      return verdict.entry;
+    case "object":
+    case "prefix":
+      return verdict;
     case "queued":
       return objectEntry(sources.queued(verdict.item));
     case "contested":
-      return objectEntry(await sources.decide(verdict.item));
-    case "veiled": {
-      const { name } = verdict;
-      const below = { prefix: name, delimiter: "", after: range.after };
-      const { isTruncated } = await walkList(sources, below, 0, { cursor: null, startAfter: range.after });
-      return isTruncated ? { kind: "prefix", name } : null;
-    }
+      return sources.decide(verdict.item).then(objectEntry);
+    case "veiled":
+      return unveiled(sources, range, verdict.name);
   }
+}
+
+/** The delimited prefix, if anything below it is to be listed. */
+async function unveiled(sources: ListSources, { after }: ListRange, name: string): Promise<Entry | null> {
+  const below = { prefix: name, delimiter: "", after };
+  const { isTruncated } = await walkList(sources, below, 0, { cursor: null, startAfter: after });
+  return isTruncated ? { kind: "prefix", name } : null;
 }
 
 function objectEntry(object: R2Object | null): Entry | null {

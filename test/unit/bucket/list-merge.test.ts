@@ -28,8 +28,9 @@ function page(objects: (string | R2Object)[], delimitedPrefixes: string[] = [], 
 /** A verdict in short. */
 function short(verdict: Verdict): string {
   switch (verdict.kind) {
-    case "listed":
-      return verdict.entry.name;
+    case "object":
+    case "prefix":
+      return verdict.name;
     case "veiled":
       return `veiled ${verdict.name}`;
     default:
