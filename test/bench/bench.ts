@@ -8,11 +8,13 @@ import { parseArgs } from "node:util";
 import { benchBucket } from "./bucket.ts";
 import { benchCircuit } from "./circuit.ts";
 import { type Figure, isMet } from "./figure.ts";
+import { benchList } from "./list.ts";
 import { benchDrain, benchEnqueue, benchPending, benchStuck } from "./queue.ts";
 
 const BENCHES: Readonly<Record<string, () => Promise<Figure[]>>> = {
   circuit: benchCircuit,
   bucket: benchBucket,
+  list: benchList,
   enqueue: benchEnqueue,
   drain: benchDrain,
   stuck: benchStuck,

@@ -1,8 +1,9 @@
-/** The real Worker and its objects, with one route more for each thing that `../bucket.ts` and `../queue.ts` measure. */
+/** The real Worker and its objects, with one route more for each thing that `../bucket.ts`, `../list.ts` and `../queue.ts` measure. */
 import worker from "../../../src/index";
 import { QUEUE_SECTION } from "../../../src/shared/config";
 import type { WorkerEnv } from "../../../src/shared/env";
 import { calls, fill, objectRequests, type Side } from "./healthy";
+import { fillList, lists, pendList } from "./listed";
 import * as queued from "./queued";
 
 export { ServiceDO, SystemDO } from "../../../src/index";
@@ -17,6 +18,9 @@ const ROUTES: Readonly<Record<string, (env: BenchEnv, text: Parameters, number: 
     fill: (env, _, number) => fill(env, number("size")),
     calls: (env, text, number) => calls(env, text("side") as Side, text("method"), number("size"), number("count")),
     requests: (env, _, number) => objectRequests(env, number("count")),
+    "fill-list": (env, text) => fillList(env, text("prefix")),
+    "pend-list": (env, text, number) => pendList(env, text("service"), text("prefix"), number("count")),
+    lists: (env, text, number) => lists(env, text("side") as Side, text("service"), text("prefix"), number("count")),
     enqueue: (env, text, number) => queued.enqueueAll(env, text("service"), number("count")),
     insert: (env, _, number) => queued.insertAll(env, number("count")),
     prepare: (env, text) => queued.prepare(env, text("service")),
