@@ -29,7 +29,15 @@ class MadeChecksums implements R2Checksums {
 
   constructor(hex: Checksums) {
     this.#hex = hex;
-    for (const [algorithm, value] of Object.entries(hex)) Object.assign(this, { [algorithm]: bytesOf(value) });
+    // Made when they are looked at: a list is of a thousand objects, whose buffers hardly anybody asks for.
+    for (const [algorithm, value] of Object.entries(hex)) {
+      let bytes: ArrayBuffer | undefined;
+      const get = () => {
+        bytes ??= bytesOf(value);
+        return bytes;
+      };
+      Object.defineProperty(this, algorithm, { get, enumerable: true });
+    }
   }
 
   toJSON(): R2StringChecksums {

@@ -6,6 +6,9 @@ const encoder = new TextEncoder();
 /** The highest character of one, two and three bytes of UTF-8. */
 const HIGHEST = ["", "\u007f", "\u07ff", "\uffff"] as const;
 
+/** The last of all keys. */
+const LAST_KEY = "\u{10ffff}".repeat(MAX_KEY_BYTES / 4);
+
 /**
  * Compares keys as R2 and SQLite do. JavaScript's own order is by UTF-16 units, in which everything beyond U+FFFF would
  * come before U+E000.
@@ -32,7 +35,7 @@ export function laterKey(a: string, b: string): string {
 /** The last of all keys that begin with the prefix: a list that starts after it has left the prefix behind. */
 export function lastKeyBelow(prefix: string): string {
   const free = Math.max(0, MAX_KEY_BYTES - encoder.encode(prefix).byteLength);
-  return prefix + "\u{10ffff}".repeat(Math.floor(free / 4)) + (HIGHEST[free % 4] ?? "");
+  return prefix + LAST_KEY.slice(0, 2 * Math.floor(free / 4)) + (HIGHEST[free % 4] ?? "");
 }
 
 /** The last key before this one, which is not empty. */
