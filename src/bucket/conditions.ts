@@ -1,7 +1,9 @@
 /** R2's `onlyIf`, in plain form and evaluated against what is known of a key. Pure. */
 import type { PlainCondition } from "../shared/protocol";
+import { dateOf, headerDate, structOf, wrongType } from "./r2-arguments";
 
 const ANY = "*";
+const QUOTED_ANY = '"*"';
 
 interface Known {
   readonly etag: string;
@@ -11,10 +13,12 @@ interface Known {
 
 /**
  * `onlyIf` of either form as plain data. A weak tag never holds for `If-Match` (strong comparison) and counts by its
- * value for `If-None-Match`. Throws what R2 throws on malformed etags.
+ * value for `If-None-Match`. Throws what R2 throws on malformed ones.
  */
-export function plainCondition(onlyIf: R2Conditional | Headers): PlainCondition {
-  return onlyIf instanceof Headers ? fromHeaders(onlyIf) : fromOptions(onlyIf);
+export function plainCondition(method: "put" | "get", onlyIf: R2Conditional | Headers | undefined): PlainCondition {
+  const owner = method === "put" ? "PutOptions" : "GetOptions";
+  const given = structOf(owner, "onlyIf", "Conditional", onlyIf);
+  return given instanceof Headers ? fromHeaders(given) : fromOptions(given ?? {});
 }
 
 /** False when there is nothing to check, as in `{}` or in headers without preconditions. */
@@ -45,61 +49,86 @@ function names(etags: readonly string[], etag: string): boolean {
 }
 
 function fromOptions(onlyIf: R2Conditional): PlainCondition {
-  const { etagMatches, etagDoesNotMatch, uploadedBefore, uploadedAfter, secondsGranularity } = onlyIf;
+  const etagMatches = etagOf("etagMatches", onlyIf.etagMatches);
+  const etagDoesNotMatch = etagOf("etagDoesNotMatch", onlyIf.etagDoesNotMatch);
+  const uploadedBefore = dateOf("Conditional", "uploadedBefore", onlyIf.uploadedBefore);
+  const uploadedAfter = dateOf("Conditional", "uploadedAfter", onlyIf.uploadedAfter);
   return {
-    ...(isGiven(etagMatches) && { etagMatches: [unquoted(etagMatches)] }),
-    ...(isGiven(etagDoesNotMatch) && { etagDoesNotMatch: [unquoted(etagDoesNotMatch)] }),
-    ...(isGiven(uploadedBefore) && { uploadedBefore: uploadedBefore.getTime() }),
-    ...(isGiven(uploadedAfter) && { uploadedAfter: uploadedAfter.getTime() }),
-    ...(secondsGranularity === true && { secondsGranularity: true }),
+    ...(etagMatches !== undefined && { etagMatches: [unquoted(etagMatches)] }),
+    ...(etagDoesNotMatch !== undefined && { etagDoesNotMatch: [unquoted(etagDoesNotMatch)] }),
+    ...(uploadedBefore !== undefined && { uploadedBefore: uploadedBefore.getTime() }),
+    ...(uploadedAfter !== undefined && { uploadedAfter: uploadedAfter.getTime() }),
+    ...(onlyIf.secondsGranularity && { secondsGranularity: true }),
   };
 }
 
-function isGiven<T>(value: T | null | undefined): value is T {
-  return value !== undefined && value !== null;
+function etagOf(field: string, etag: string | undefined): string | undefined {
+  if (etag === undefined || typeof etag === "string") return etag;
+  throw wrongType("Conditional", field, "string");
 }
 
 function unquoted(etag: string): string {
-  if (/^".*"$/s.test(etag)) throw new TypeError(`Conditional ETag should not be wrapped in quotes (${etag}).`);
+  if (etag.startsWith('"') && etag.endsWith('"')) {
+    throw new TypeError(`Conditional ETag should not be wrapped in quotes (${etag}).`);
+  }
   return etag;
 }
 
 function fromHeaders(headers: Headers): PlainCondition {
   const ifMatch = headers.get("if-match");
   const ifNoneMatch = headers.get("if-none-match");
-  const before = dateOf(headers.get("if-unmodified-since"));
-  const after = dateOf(headers.get("if-modified-since"));
+  const before = headers.get("if-unmodified-since");
+  const after = headers.get("if-modified-since");
   return {
     ...(ifMatch !== null && { etagMatches: etagsOf("if-match", ifMatch, false) }),
     ...(ifNoneMatch !== null && { etagDoesNotMatch: etagsOf("if-none-match", ifNoneMatch, true) }),
-    ...(before !== null && { uploadedBefore: before }),
-    ...(after !== null && { uploadedAfter: after }),
+    ...(before !== null && { uploadedBefore: headerDate(before).getTime() }),
+    ...(after !== null && { uploadedAfter: headerDate(after).getTime() }),
     secondsGranularity: true,
   };
 }
 
-/** A date that cannot be read is ignored (RFC 9110, 13.1.3). */
-function dateOf(header: string | null): number | null {
-  const ms = header === null ? Number.NaN : Date.parse(header);
-  return Number.isNaN(ms) ? null : ms;
+function etagsOf(name: string, header: string, takesWeak: boolean): string[] {
+  const listed = listedEtags(header);
+  if (listed.length === 0) throw new Error(`Invalid ETag in ${name} header`);
+  return listed.filter(({ isWeak }) => takesWeak || !isWeak).map(({ value }) => value);
 }
 
-const ETAG = /\s*(?:(W\/)?"([^"]*)"|(\*))\s*(?:,|$)|\s*,/y;
+const INSTEAD_OF_COMMA: Readonly<Record<string, string>> = {
+  "*": "wildcard character '*' instead.",
+  W: "weak quotation character 'W' instead. This would otherwise indicate the start of a new weak etag.",
+  '"': "double quote character '\"' instead. This would otherwise indicate the start of a new strong etag.",
+};
 
-function etagsOf(name: string, header: string, takesWeak: boolean): string[] {
-  const etags: string[] = [];
-  for (let position = 0; position < header.length; position = ETAG.lastIndex) {
-    ETAG.lastIndex = position;
-    const match = ETAG.exec(header);
-    if (match === null) throw badEtag(name, header.slice(position));
-    const [, weak, value, wildcard] = match;
-    if (wildcard !== undefined) return [ANY];
-    if (value !== undefined && (weak === undefined || takesWeak)) etags.push(value);
+interface Etag {
+  readonly value: string;
+  readonly isWeak: boolean;
+}
+
+/** The etags of a header as R2 reads it: commas as many as one likes, and only up to what cannot be an etag. */
+function listedEtags(header: string): Etag[] {
+  const etags: Etag[] = [];
+  let needsComma = false;
+  let rest = header.trimStart();
+  while (rest !== "") {
+    let length = 1;
+    if (rest.startsWith(",")) {
+      needsComma = false;
+    } else {
+      const start = INSTEAD_OF_COMMA[rest.charAt(0)];
+      if (start === undefined) break;
+      if (needsComma) throw new Error(`Comma was expected to separate etags. Encountered a ${start}`);
+      if (rest.startsWith(ANY)) return [{ value: ANY, isWeak: false }];
+      const etag = /^(W\/)?"([^"]*)(")?/.exec(rest);
+      if (etag === null) throw new Error("Weak etags must start with W/ and their value must be quoted");
+      const [all, weak, value = "", end] = etag;
+      if (end === undefined) throw new Error("Unclosed double quote for Etag");
+      // In quotes the wildcard is an etag like others, which no object has.
+      etags.push({ value: value === ANY ? QUOTED_ANY : value, isWeak: weak !== undefined });
+      needsComma = true;
+      length = all.length;
+    }
+    rest = rest.slice(length).trimStart();
   }
   return etags;
-}
-
-function badEtag(name: string, rest: string): Error {
-  const isUnclosed = /^\s*(?:W\/)?"[^"]*$/.test(rest);
-  return new Error(isUnclosed ? "Unclosed double quote for Etag" : `Invalid ETag in ${name} header`);
 }

@@ -9,6 +9,7 @@ import { enqueue, refused } from "./enqueue";
 import { shardCount } from "./isolate-service";
 import { followOwnWrite } from "./own-writes";
 import { checkKey } from "./put-options";
+import { textOf } from "./r2-arguments";
 import { forget } from "./read-cache";
 import { prepare, refuseWhenReadOnly, type Session } from "./session";
 import { type CheckedWriteOptions, checkWriteOptions, type WriteOptions } from "./write-options";
@@ -28,7 +29,8 @@ export async function remove(
   options: WriteOptions,
 ): Promise<DeleteOutcome> {
   const own = checkWriteOptions(options);
-  const wanted = typeof keys === "string" ? [keys] : [...new Set(keys)];
+  const isSingle = !Array.isArray(keys);
+  const wanted = [...new Set([keys].flat().map(textOf))];
   if (wanted.length > MAX_KEYS) {
     throw new FailoverError("INVALID_REQUEST", `One delete takes at most ${MAX_KEYS} keys, not ${wanted.length}.`);
   }
@@ -38,7 +40,7 @@ export async function remove(
   refuseWhenReadOnly(session);
 
   try {
-    return await removeAll(session, wanted, typeof keys === "string", own);
+    return await removeAll(session, wanted, isSingle, own);
   } finally {
     // Some may be gone although others are refused.
     await forget(session, wanted);

@@ -21,6 +21,7 @@ export type { WriteOptions } from "./write-options";
  * the same and tell what became of it. All reject with R2's own errors where the caller is at fault, else with a `FailoverError`.
  */
 export class FailoverBucket implements R2Bucket {
+  // Options may be null, as R2 takes them from JavaScript: hence no defaults of parameters.
   readonly #session: Session;
 
   /** Throws a `FailoverError` that names a missing binding, or for an unknown service. */
@@ -34,8 +35,8 @@ export class FailoverBucket implements R2Bucket {
     options: R2PutOptions & WriteOptions & { onlyIf: R2Conditional | Headers },
   ): Promise<R2Object | null>;
   put(key: string, value: PutValue, options?: R2PutOptions & WriteOptions): Promise<R2Object>;
-  async put(key: string, value: PutValue, options: R2PutOptions & WriteOptions = {}): Promise<R2Object | null> {
-    const outcome = await write(this.#session, key, value, options);
+  async put(key: string, value: PutValue, options?: R2PutOptions & WriteOptions): Promise<R2Object | null> {
+    const outcome = await write(this.#session, key, value, options ?? {});
     return outcome.kind === "condition_failed" ? null : outcome.object;
   }
 
@@ -44,16 +45,16 @@ export class FailoverBucket implements R2Bucket {
     options: R2GetOptions & { onlyIf: R2Conditional | Headers },
   ): Promise<R2ObjectBody | R2Object | null>;
   get(key: string, options?: R2GetOptions): Promise<R2ObjectBody | null>;
-  async get(key: string, options: R2GetOptions = {}): Promise<R2ObjectBody | R2Object | null> {
-    return (await readObject(this.#session, key, options)).object;
+  async get(key: string, options?: R2GetOptions): Promise<R2ObjectBody | R2Object | null> {
+    return (await readObject(this.#session, key, options ?? {})).object;
   }
 
   async head(key: string): Promise<R2Object | null> {
     return (await readHead(this.#session, key)).object;
   }
 
-  async delete(keys: string | string[], options: WriteOptions = {}): Promise<void> {
-    await remove(this.#session, keys, options);
+  async delete(keys: string | string[], options?: WriteOptions): Promise<void> {
+    await remove(this.#session, keys, options ?? {});
   }
 
   /** `put` that tells what became of it. */

@@ -1,6 +1,7 @@
 /** `R2PutOptions` in plain form, to be stored and given to R2 again. Pure. Throws what R2 throws on bad options. */
 import { MAX_KEY_BYTES } from "../shared/keys";
 import { CHECKSUM_ALGORITHMS, type ChecksumAlgorithm, type PutMetadata } from "../shared/protocol";
+import { dateOf, headerDate, isObject, structOf, textOf, wrongType } from "./r2-arguments";
 
 const MAX_CUSTOM_METADATA_BYTES = 8_192;
 
@@ -18,7 +19,7 @@ const encoder = new TextEncoder();
  * R2's caller error 10020 for a key that is empty, over 1,024 bytes, or holds half of a surrogate pair. Where R2 itself
  * is asked it says so; this is for keys that meet the queue first.
  */
-export function checkKey(action: "put" | "delete", key: string): void {
+export function checkKey(action: "put" | "get" | "head" | "delete", key: string): void {
   const bytes = encoder.encode(key).byteLength;
   if (bytes === 0 || bytes > MAX_KEY_BYTES || !key.isWellFormed()) {
     throw new Error(`${action}: The specified object name is not valid. (10020)`);
@@ -26,15 +27,13 @@ export function checkKey(action: "put" | "delete", key: string): void {
 }
 
 export function putMetadata(options: R2PutOptions): PutMetadata {
-  const customMetadata = Object.fromEntries(
-    Object.entries(options.customMetadata ?? {}).map(([name, value]) => [name, String(value)]),
-  );
+  const customMetadata = plainCustomMetadata(options.customMetadata);
   checkCustomMetadata(customMetadata);
   return {
     httpMetadata: plainHttpMetadata(options.httpMetadata),
     customMetadata,
     checksum: checksumOf(options),
-    storageClass: options.storageClass ?? null,
+    storageClass: options.storageClass === undefined ? null : textOf(options.storageClass),
     ssecKey: options.ssecKey === undefined ? null : ssecKeyHex(options.ssecKey),
   };
 }
@@ -52,10 +51,15 @@ export function putOptions(metadata: PutMetadata): R2PutOptions {
 }
 
 function plainHttpMetadata(given: R2HTTPMetadata | Headers | undefined): R2HTTPMetadata {
-  const text = given instanceof Headers ? headerTexts(given) : (given ?? {});
+  const metadata = structOf("PutOptions", "httpMetadata", "HttpMetadata", given);
+  const text = metadata instanceof Headers ? headerTexts(metadata) : (metadata ?? {});
   const plain: R2HTTPMetadata = {};
-  for (const field of TEXT_FIELDS) if (isGiven(text[field])) plain[field] = String(text[field]);
-  if (isGiven(text.cacheExpiry)) plain.cacheExpiry = new Date(text.cacheExpiry as Date);
+  for (const field of TEXT_FIELDS) {
+    const value = text[field];
+    if (value !== undefined) plain[field] = textOf(value);
+  }
+  const cacheExpiry = dateOf("HttpMetadata", "cacheExpiry", text.cacheExpiry);
+  if (cacheExpiry !== undefined) plain.cacheExpiry = new Date(cacheExpiry);
   return plain;
 }
 
@@ -81,13 +85,15 @@ function headerTexts(headers: Headers): R2HTTPMetadata {
     const value = headers.get(HEADER_NAMES[field]);
     if (value !== null) texts[field] = value;
   }
-  const expires = Date.parse(headers.get("expires") ?? "");
-  if (!Number.isNaN(expires)) texts.cacheExpiry = new Date(expires);
+  const expires = headers.get("expires");
+  if (expires !== null) texts.cacheExpiry = headerDate(expires);
   return texts;
 }
 
-function isGiven(value: unknown): boolean {
-  return value !== undefined && value !== null;
+function plainCustomMetadata(given: Record<string, string> | undefined): Record<string, string> {
+  if (given === undefined) return {};
+  if (!isObject(given) || Array.isArray(given)) throw wrongType("PutOptions", "customMetadata", "object");
+  return Object.fromEntries(Object.entries(given).map(([name, value]) => [name, textOf(value)]));
 }
 
 function checkCustomMetadata(metadata: Readonly<Record<string, string>>): void {
@@ -101,10 +107,18 @@ function checkCustomMetadata(metadata: Readonly<Record<string, string>>): void {
 }
 
 function checksumOf(options: R2PutOptions): PutMetadata["checksum"] {
-  const [algorithm, ...others] = CHECKSUM_ALGORITHMS.filter((name) => isGiven(options[name]));
-  if (algorithm === undefined) return null;
-  if (others.length > 0) throw new TypeError("You cannot specify multiple hashing algorithms.");
-  return { algorithm, hex: checksumHex(algorithm, options[algorithm] ?? "") };
+  const given = CHECKSUM_ALGORITHMS.flatMap((algorithm) => {
+    const value = options[algorithm];
+    if (value === undefined) return [];
+    const isOfType = typeof value === "string" || value instanceof ArrayBuffer || ArrayBuffer.isView(value);
+    if (!isOfType) throw wrongType("PutOptions", algorithm, "BufferSource or string");
+    return [{ algorithm, value }];
+  });
+  const [first] = given;
+  if (first === undefined) return null;
+  const hex = checksumHex(first.algorithm, first.value);
+  if (given.length > 1) throw new TypeError("You cannot specify multiple hashing algorithms.");
+  return { algorithm: first.algorithm, hex };
 }
 
 function checksumHex(algorithm: ChecksumAlgorithm, value: string | ArrayBuffer | ArrayBufferView): string {
@@ -119,7 +133,8 @@ function checksumHex(algorithm: ChecksumAlgorithm, value: string | ArrayBuffer |
 }
 
 /** An SSE-C key, 32 bytes, as lower-case hex. Throws what R2 throws on another form. */
-export function ssecKeyHex(key: string | ArrayBuffer): string {
+export function ssecKeyHex(given: string | ArrayBuffer): string {
+  const key = given instanceof ArrayBuffer || ArrayBuffer.isView(given) ? given : textOf(given);
   if (typeof key === "string" && !/^[0-9a-f]+$/.test(key)) throw new Error("SSE-C Key has invalid format");
   const bytes = typeof key === "string" ? key.length / 2 : key.byteLength;
   if (bytes !== 32) throw new Error("SSE-C Key must be 32 bytes in length");

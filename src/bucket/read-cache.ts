@@ -110,7 +110,7 @@ export async function cachedObject(
   options: R2GetOptions,
 ): Promise<(Body & Stale) | null> {
   if (options.ssecKey !== undefined) return null;
-  const condition = options.onlyIf ? plainCondition(options.onlyIf) : {};
+  const condition = plainCondition("get", options.onlyIf);
   const found = await find(session, key);
   if (found === null) return null;
   const { entry, response } = found;

@@ -11,9 +11,10 @@ import { shardCount } from "./isolate-service";
 import { configOf, isBusy, isTrusted, takeShard } from "./isolate-state";
 import { classifyObject, fingerprintOf } from "./ledger";
 import { mayBeLater } from "./own-writes";
-import { ssecKeyHex } from "./put-options";
+import { checkKey, ssecKeyHex } from "./put-options";
 import { QueuedObject, QueuedObjectBody } from "./queued-object";
-import { resolveRange } from "./ranges";
+import { checkOptions, textOf } from "./r2-arguments";
+import { checkRange, resolveRange } from "./ranges";
 import { beginFilling, cachedHead, cachedObject, filling } from "./read-cache";
 import { prepare, type Session, unavailable } from "./session";
 import { queueStub } from "./stubs";
@@ -42,11 +43,14 @@ interface Read<T> {
   readonly fromQueue: (pending: PendingOperation) => Promise<T | null>;
   /** The answer out of the read cache; null: it has none. */
   readonly fromCache: () => Promise<(T & Stale) | null>;
+  /** Throws what R2 throws on bad arguments. */
   readonly check: () => void;
 }
 
 /** Reads an object, or its metadata alone where `onlyIf` does not hold. */
-export function readObject(session: Session, key: string, options: R2GetOptions): Promise<Found<Body>> {
+export async function readObject(session: Session, given: string, options: R2GetOptions): Promise<Found<Body>> {
+  const key = textOf(given);
+  checkOptions("get", options);
   return read<Body>(session, {
     key,
     method: "get",
@@ -57,23 +61,29 @@ export function readObject(session: Session, key: string, options: R2GetOptions)
     },
     fromQueue: (pending) => queuedBody(session, pending, options),
     fromCache: () => cachedObject(session, key, options),
-    check: () => {
-      if (options.onlyIf) plainCondition(options.onlyIf);
-      if (options.ssecKey !== undefined) ssecKeyHex(options.ssecKey);
-    },
+    check: () => checkGet(key, options),
   });
 }
 
 /** Reads an object's metadata. */
-export function readHead(session: Session, key: string): Promise<Found<R2Object>> {
+export function readHead(session: Session, given: string): Promise<Found<R2Object>> {
+  const key = textOf(given);
   return read<R2Object>(session, {
     key,
     method: "head",
     fromR2: () => session.r2.head(key),
     fromQueue: async ({ stored, metadata }) => new QueuedObject(stored, metadata, { offset: 0, length: stored.size }),
     fromCache: () => cachedHead(session, key),
-    check: () => undefined,
+    check: () => checkKey("head", key),
   });
+}
+
+/** Throws what R2 throws on bad arguments. */
+function checkGet(key: string, { onlyIf, range, ssecKey }: R2GetOptions): void {
+  plainCondition("get", onlyIf);
+  checkRange(range);
+  if (ssecKey !== undefined) ssecKeyHex(ssecKey);
+  checkKey("get", key);
 }
 
 async function read<T>(session: Session, request: Read<T>): Promise<Found<T>> {
@@ -158,6 +168,7 @@ async function fromR2<T>(session: Session, request: Read<T>): Promise<Found<T>> 
 
 /** Nothing is known to be queued for the key, and R2 does not answer. */
 async function withoutR2<T>({ isStrong }: Session, request: Read<T>, error: Error): Promise<Found<T>> {
+  request.check();
   const object = isStrong ? null : await request.fromCache();
   if (object === null) throw error;
   return { source: "cache", object };
@@ -185,12 +196,13 @@ export async function peek(
 
 async function queuedBody(session: Session, pending: PendingOperation, options: R2GetOptions): Promise<Body | null> {
   const { stored, metadata, inline } = pending;
+  checkGet(stored.key, options);
   const requiredKey = metadata?.ssecKey ?? null;
   if (requiredKey !== null && (options.ssecKey === undefined || ssecKeyHex(options.ssecKey) !== requiredKey)) {
     throw new Error("get: The object is encrypted with another customer key than the one given. (10069)");
   }
   const known = { etag: stored.etag, uploaded: stored.enqueuedAt };
-  if (options.onlyIf && !conditionHolds(plainCondition(options.onlyIf), known)) {
+  if (!conditionHolds(plainCondition("get", options.onlyIf), known)) {
     return new QueuedObject(stored, metadata, { offset: 0, length: stored.size });
   }
   const range = resolveRange(options.range, stored.size);

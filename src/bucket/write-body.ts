@@ -40,7 +40,7 @@ export interface QueueBody {
  * FixedLengthStream) or `size`; short ones are read into memory at once. Rejects with the stream's own error.
  */
 export async function writeBody(value: PutValue, size: number | undefined): Promise<WriteBody> {
-  if (!(value instanceof ReadableStream)) return new MemoryBody(value);
+  if (!(value instanceof ReadableStream)) return new MemoryBody(await takenValue(value));
   if (value.locked) throw new TypeError("The ReadableStream has been locked to a reader.");
   const length = nativeLength(value);
   const known = size ?? length.bytes;
@@ -52,6 +52,22 @@ export async function writeBody(value: PutValue, size: number | undefined): Prom
   }
   const replay = new ReplayBody(value, known);
   return known <= INLINE_BYTES ? new MemoryBody(await replay.collect()) : new StreamBody(replay);
+}
+
+/** Throws what R2 throws on what it does not take. */
+async function takenValue(value: Exclude<PutValue, ReadableStream>): Promise<typeof value> {
+  // R2's binding writes half of a surrogate pair as it is, as a Blob does; an encoder would replace it.
+  if (typeof value === "string") return value.isWellFormed() ? value : new Blob([value]).bytes();
+  const isTaken =
+    value === null ||
+    value === undefined ||
+    value instanceof ArrayBuffer ||
+    ArrayBuffer.isView(value) ||
+    value instanceof Blob;
+  if (isTaken) return value;
+  throw new TypeError(
+    "Failed to execute 'put' on 'R2Bucket': parameter 2 is not of type 'JsReadableStream or ArrayBuffer or ArrayBufferView or string or Blob'.",
+  );
 }
 
 /**
@@ -109,10 +125,7 @@ async function bytesOf(value: Exclude<PutValue, ReadableStream>): Promise<Uint8A
   if (typeof value === "string") return encoder.encode(value);
   if (value instanceof Blob) return new Uint8Array(await value.arrayBuffer());
   if (value instanceof ArrayBuffer) return new Uint8Array(value);
-  if (ArrayBuffer.isView(value)) return new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
-  throw new TypeError(
-    "Failed to execute 'put' on 'R2Bucket': parameter 2 is not of type 'JsReadableStream or ArrayBuffer or ArrayBufferView or string or Blob'.",
-  );
+  return new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
 }
 
 class StreamBody implements WriteBody {

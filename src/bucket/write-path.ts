@@ -12,6 +12,7 @@ import { isBusy, isQuarantined, isTrusted } from "./isolate-state";
 import { rememberOwnWrite } from "./own-writes";
 import { checkKey, putMetadata } from "./put-options";
 import { QueuedObject } from "./queued-object";
+import { checkOptions, textOf } from "./r2-arguments";
 import { forgetting } from "./read-cache";
 import { prepare, refuseWhenReadOnly, type Session, unavailable } from "./session";
 import { queueStub } from "./stubs";
@@ -35,10 +36,12 @@ interface Put {
  */
 export async function write(
   session: Session,
-  key: string,
+  givenKey: string,
   value: PutValue,
   options: R2PutOptions & WriteOptions,
 ): Promise<PutOutcome> {
+  const key = textOf(givenKey);
+  checkOptions("put", options);
   const {
     operationId: _id,
     priority: _priority,
@@ -49,16 +52,14 @@ export async function write(
     ...r2
   } = options;
   const own = checkWriteOptions(options);
-  const condition = r2.onlyIf ? plainCondition(r2.onlyIf) : null;
+  const condition = plainCondition("put", r2.onlyIf);
   const body = await writeBody(value, size);
   try {
     await prepare(session, "write");
     refuseWhenReadOnly(session);
     const put = { key, body, r2, own };
     return await forgetting(session, key, () =>
-      condition !== null && isConditional(condition)
-        ? writeConditionally(session, put, condition)
-        : writeUnconditionally(session, put),
+      isConditional(condition) ? writeConditionally(session, put, condition) : writeUnconditionally(session, put),
     );
   } finally {
     body.release();

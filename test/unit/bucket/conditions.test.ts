@@ -61,13 +61,13 @@ describe("a condition as options", () => {
       holdsWithoutObject: false,
     },
   ])("$rule", ({ onlyIf, holds, holdsWithoutObject }) => {
-    const condition = plainCondition(onlyIf);
+    const condition = plainCondition("put", onlyIf);
     expect(conditionHolds(condition, object)).toBe(holds);
     expect(conditionHolds(condition, null)).toBe(holdsWithoutObject);
   });
 
   test("an etag in quotes is refused in R2's words", () => {
-    expect(() => plainCondition({ etagMatches: '"aaa"' })).toThrow(
+    expect(() => plainCondition("put", { etagMatches: '"aaa"' })).toThrow(
       new TypeError('Conditional ETag should not be wrapped in quotes ("aaa").'),
     );
   });
@@ -88,25 +88,39 @@ describe("a condition as headers", () => {
       holds: false,
     },
     { rule: "not modified since then", headers: { "if-unmodified-since": at(1_000).toUTCString() }, holds: true },
-    { rule: "a date that cannot be read is ignored", headers: { "if-modified-since": "yesterday" }, holds: true },
+    { rule: "a date that cannot be read is the epoch", headers: { "if-modified-since": "yesterday" }, holds: true },
+    { rule: "also for the other header", headers: { "if-unmodified-since": "tomorrow" }, holds: false },
+    { rule: "what follows the last etag is not looked at", headers: { "if-match": '"aaa"; "bbb"' }, holds: true },
+    { rule: "a quoted wildcard is an etag like others", headers: { "if-none-match": '"*"' }, holds: true },
     { rule: "headers that ask nothing", headers: { "content-type": "text/plain" }, holds: true },
   ])("$rule", ({ headers, holds }) => {
-    expect(conditionHolds(plainCondition(new Headers(headers)), object)).toBe(holds);
+    expect(conditionHolds(plainCondition("put", new Headers(headers)), object)).toBe(holds);
   });
 
-  test.each(["aaa", '"aaa" "bbb"', 'w/"aaa"', 'W/ "aaa"'])("an etag written as %s is refused", (etag) => {
-    expect(() => plainCondition(new Headers({ "if-match": etag }))).toThrow("Invalid ETag in if-match header");
+  test.each<{ etags: string; error: string }>([
+    { etags: "", error: "Invalid ETag in if-match header" },
+    { etags: " , ,", error: "Invalid ETag in if-match header" },
+    { etags: "aaa", error: "Invalid ETag in if-match header" },
+    { etags: 'w/"aaa"', error: "Invalid ETag in if-match header" },
+    { etags: 'W/ "aaa"', error: "Weak etags must start with W/ and their value must be quoted" },
+    { etags: '"aaa" "bbb"', error: "Comma was expected to separate etags. Encountered a double quote" },
+    { etags: '"aaa" *', error: "Comma was expected to separate etags. Encountered a wildcard" },
+    { etags: '"aaa"W/"bbb"', error: "Comma was expected to separate etags. Encountered a weak quotation" },
+  ])("an etag written as $etags is refused", ({ etags, error }) => {
+    expect(() => plainCondition("put", new Headers({ "if-match": etags }))).toThrow(error);
   });
 
   test.each(['"aaa', '"aaa", W/"bbb'])("an etag that does not end, in %s, is refused", (etags) => {
-    expect(() => plainCondition(new Headers({ "if-none-match": etags }))).toThrow("Unclosed double quote for Etag");
+    expect(() => plainCondition("put", new Headers({ "if-none-match": etags }))).toThrow(
+      "Unclosed double quote for Etag",
+    );
   });
 });
 
 test("without a precondition a put is an ordinary one", () => {
-  expect(isConditional(plainCondition({}))).toBe(false);
-  expect(isConditional(plainCondition({ secondsGranularity: true }))).toBe(false);
-  expect(isConditional(plainCondition(new Headers({ "content-type": "text/plain" })))).toBe(false);
-  expect(isConditional(plainCondition(new Headers({ "if-none-match": "*" })))).toBe(true);
-  expect(isConditional(plainCondition({ uploadedBefore: new Date(0) }))).toBe(true);
+  expect(isConditional(plainCondition("put", {}))).toBe(false);
+  expect(isConditional(plainCondition("put", { secondsGranularity: true }))).toBe(false);
+  expect(isConditional(plainCondition("put", new Headers({ "content-type": "text/plain" })))).toBe(false);
+  expect(isConditional(plainCondition("put", new Headers({ "if-none-match": "*" })))).toBe(true);
+  expect(isConditional(plainCondition("put", { uploadedBefore: new Date(0) }))).toBe(true);
 });
