@@ -102,6 +102,7 @@ export function describeDrain(): void {
       await setFaults(service, []);
       await setMode(service, "auto");
     }
+    await setPaused("FAILING", false);
     for (const service of OUTAGES) {
       await expect.poll(() => heldBy(service), { timeout: DRAIN_MS, interval: 100 }).toBe(0);
     }
@@ -122,7 +123,8 @@ async function cutOffServices(): Promise<void> {
     await system.setConfig(service, "write_timeout_ms", 1_000, BY);
     await refreshNow(env, service);
   }
-  // Every call is made, and fails: no circuit spares R2 one.
+  // Every call is made, and fails: no circuit spares R2 one. The drain's own tries would only lengthen its backoff.
+  await setPaused("FAILING", true);
   await setMode("FAILING", "metrics_only");
   await setFaults("FAILING", [{ operations: "all", error_code: 10001 }]);
   await setMode("OPEN", "forced_open");
@@ -140,6 +142,11 @@ async function setMode(service: Service, mode: ServiceMode, circuits?: readonly 
   const answer = await serviceStub(env, service).setMode(change, BY);
   if (!answer.ok) throw new Error(answer.message);
   adoptSnapshot(answer.snapshot);
+}
+
+async function setPaused(service: Service, isPaused: boolean): Promise<void> {
+  const answer = await serviceStub(env, service).setPaused(isPaused, BY);
+  if (!answer.ok) throw new Error(answer.message);
 }
 
 /** Operations that the service's queue still holds. */
