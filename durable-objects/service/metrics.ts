@@ -1,5 +1,5 @@
 /** Health metrics over the sliding window, from all reports and probes together. Pure. */
-import { emptyHistogram, LATENCY_BOUNDS_MS } from "../../src/shared/latency";
+import { addHistogram, emptyHistogram, percentile } from "../../src/shared/latency";
 import { type ClassCounts, OPERATION_CLASSES, type OperationClass } from "../../src/shared/protocol";
 import type { HealthMetrics } from "../../src/shared/records";
 
@@ -30,9 +30,7 @@ export function countReport(metrics: Metrics, counts: ReportedCounts, now: numbe
     const { success, failure, consecutiveFailures, latency } = counts[operationClass];
     slice.success += success;
     slice.failure += failure;
-    latency.forEach((calls, bucket) => {
-      slice.latency[bucket] = (slice.latency[bucket] ?? 0) + calls;
-    });
+    addHistogram(slice.latency, latency);
     const before = metrics.consecutiveFailures[operationClass];
     metrics.consecutiveFailures[operationClass] = success > 0 ? consecutiveFailures : before + failure;
   }
@@ -56,13 +54,11 @@ export function healthMetrics(
   for (const slice of metrics.slices) {
     success += slice.success;
     failure += slice.failure;
-    slice.latency.forEach((calls, bucket) => {
-      latency[bucket] = (latency[bucket] ?? 0) + calls;
-    });
+    addHistogram(latency, slice.latency);
   }
   const calls = success + failure;
   const failureShare = calls > 0 ? failure / calls : lastProbe === null || lastProbe.ok ? 0 : 1;
-  const responseTime = calls > 0 ? median(latency) : (lastProbe?.ms ?? 0);
+  const responseTime = calls > 0 ? (percentile(latency, 0.5) ?? 0) : (lastProbe?.ms ?? 0);
   return {
     response_time_ms: round(responseTime),
     error_rate: round(failureShare * 100),
@@ -86,20 +82,6 @@ function sliceAt(metrics: Metrics, now: number, sliceMs: number): Slice {
 function drop(metrics: Metrics, now: number, windowMs: number): void {
   const sliceMs = windowMs / SLICES;
   metrics.slices = metrics.slices.filter((slice) => slice.startedAt + sliceMs > now - windowMs);
-}
-
-/** Interpolated within its bucket; above the last bound, that bound. */
-function median(latency: readonly number[]): number {
-  const half = latency.reduce((sum, calls) => sum + calls, 0) / 2;
-  let below = 0;
-  let lower = 0;
-  for (const [bucket, upper] of LATENCY_BOUNDS_MS.entries()) {
-    const calls = latency[bucket] ?? 0;
-    if (calls > 0 && below + calls >= half) return lower + (upper - lower) * ((half - below) / calls);
-    below += calls;
-    lower = upper;
-  }
-  return lower;
 }
 
 function round(value: number): number {

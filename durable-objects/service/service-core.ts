@@ -20,6 +20,7 @@ import { type Budget, createBudget, grant, recordRound, restartBudget, topLevel 
 import { expiredByHand, isNothing } from "./by-hand";
 import { changedCircuits, changeEvents, newEvent, type Seen } from "./changes";
 import { createEvidence, type Evidence, forgetEvidence, isCurrent, judge, takeReport } from "./evidence";
+import { History, longestSilenceMs } from "./history";
 import { isShardReporter, Leases } from "./leases";
 import { countReport, createMetrics, healthMetrics } from "./metrics";
 import { Prober } from "./prober";
@@ -27,6 +28,7 @@ import { type ServiceState, statusRow } from "./service-state";
 import type { ServiceStore } from "./service-store";
 import { circuitViews, drainTerms, isIncident, snapshot, statusNow, visiblePart } from "./service-views";
 import { isRejecting, isWell } from "./status";
+import { tallyOf } from "./tally";
 
 /** A shard that holds asks again within these, though it is woken when something changes. */
 const LONGEST_HOLD_MS = 5_000;
@@ -41,6 +43,7 @@ const TRIAL_HOLD_MS = 250;
 export class ServiceCore {
   readonly leases: Leases;
   readonly calls: BucketCalls = createBucketCalls();
+  readonly history: History;
   readonly #prober: Prober;
   readonly #evidence: Evidence = createEvidence();
   readonly #metrics = createMetrics();
@@ -62,6 +65,7 @@ export class ServiceCore {
   ) {
     // What was handed out before this object was made is trusted for a lease cap at most.
     this.leases = new Leases(Math.max(trustedUntil, now + state.config.service.lease_cap_ms));
+    this.history = new History(ctx.storage.sql, state.name, now);
     this.#seen = seenOf(state);
     this.#visible = visiblePart(state, now);
     // In the middle of a climb nobody remembers how far it was.
@@ -76,6 +80,7 @@ export class ServiceCore {
     const { state, leases } = this;
     const isShard = isShardReporter(report.reporter);
     countReport(this.#metrics, report.counts, now, state.config.service.window_ms);
+    this.history.count(tallyOf(report), now);
     const told = leases.toldTo(report.reporter);
     countCalls(this.calls, isShard ? "drain" : "isolates", report.bucketCalls, (c) => told?.[c].isRejecting === true);
     if (isShard && report.counts.write.success > 0) state.lastWriteSuccessAt = now;
@@ -105,7 +110,9 @@ export class ServiceCore {
     return await this.#prober.run((end, now) => {
       countReport(this.#metrics, end.counts, now, this.state.config.service.window_ms);
       for (const event of end.events) this.store.addEvent(event);
+      this.history.probed();
       this.settle(now);
+      this.history.flush(now);
       this.save(now);
     });
   }
@@ -118,11 +125,26 @@ export class ServiceCore {
     const { reason, isSuspect } = judge(state, this.#evidence, now, Math.random);
     if (reason !== null) state.reason = reason;
     this.#recordChanges(now);
+    this.#remember(now);
     const probeAt = nextProbeAt(state, this.#prober.probing(isSuspect), now);
     // Nobody waits for it, least of all a reporter.
     if (probeAt !== null && probeAt <= now) this.#probing = this.probe().then(noop, this.#logged("a probe broke down"));
     this.ctx.waitUntil(this.#probing);
-    this.#arm(nextAlarmAt(state, this.#prober.probing(isSuspect), now), now);
+    this.#arm(earliest(nextAlarmAt(state, this.#prober.probing(isSuspect), now), this.history.flushAt), now);
+  }
+
+  #remember(now: number): void {
+    const { state, history } = this;
+    const { read, write } = state.circuits;
+    const circuits = { read: read.state, write: write.state };
+    history.look({ status: state.status, circuits }, this.silenceMs, now);
+    const { flushAt } = history;
+    if (flushAt !== null && flushAt <= now) history.flush(now);
+  }
+
+  /** Longer than this without a call or a probe, and nobody knows how the service was. */
+  get silenceMs(): number {
+    return longestSilenceMs(this.state.config.service.health_check_interval);
   }
 
   /** Resolves when the probe that is under way has ended. */
@@ -207,9 +229,10 @@ export class ServiceCore {
     const { state, leases } = this;
     if (reporter !== null) leases.tell(reporter, circuitViews(state, now), now);
     const { service } = state.config;
-    const lease = leaseMs(leases.activeIsolates(now), isIncident(state, now), service);
+    const activeIsolates = leases.activeIsolates(now);
+    const lease = leaseMs(activeIsolates, isIncident(state, now), service);
     leases.handedOut(now, lease, service.lease_cap_ms);
-    return snapshot(state, lease, now);
+    return snapshot(state, lease, activeIsolates, now);
   }
 
   metrics(now: number): HealthMetrics {
@@ -236,6 +259,11 @@ function holdMs(paused: boolean, write: CircuitView, now: number): number {
 }
 
 const noop = () => undefined;
+
+function earliest(one: number | null, other: number | null): number | null {
+  if (one === null || other === null) return one ?? other;
+  return Math.min(one, other);
+}
 
 function seenOf({ circuits, status }: ServiceState): Seen {
   const seen = (operationClass: OperationClass) => {

@@ -14,12 +14,27 @@ import {
   type IsolateReport,
   type NoticeReply,
   OPERATION_CLASSES,
+  type OperationClass,
   type Refusal,
   type ShardNotice,
   type Snapshot,
 } from "../../src/shared/protocol";
-import type { Actor, EventRecord, HealthMetrics, ServiceRecord } from "../../src/shared/records";
-import type { ModeChange, ProbeResult, ServiceOverview, ServiceRpc, SystemRpc } from "../../src/shared/rpc";
+import type {
+  Actor,
+  AvailabilityRecord,
+  EventRecord,
+  HealthMetrics,
+  ServiceHistoryRecord,
+  ServiceRecord,
+} from "../../src/shared/records";
+import type {
+  ClassTotals,
+  ModeChange,
+  ProbeResult,
+  ServiceOverview,
+  ServiceRpc,
+  SystemRpc,
+} from "../../src/shared/rpc";
 import { within } from "../../src/shared/within";
 import { migrate } from "../shared/migrate";
 import { changedByHand, modeProblem } from "./by-hand";
@@ -33,6 +48,8 @@ import { takeCalm, takeNotice } from "./shards";
 
 const MIGRATIONS = [{ name: "0001_initial", sql: initial }];
 const SYSTEM_TIMEOUT_MS = 2_000;
+/** Longest period of availability: what is kept. */
+const MAX_HOURS = 90 * 24;
 const REFUSED_SHARD = { operations: 0, bytes: 0 };
 
 /**
@@ -81,6 +98,24 @@ export class ServiceDO extends DurableObject<FailoverEnv> implements ServiceRpc 
       bucketCalls: core.calls.all,
       bucketCallsWhileOpen: core.calls.whileOpen,
     };
+  }
+
+  async totals(): Promise<Readonly<Record<OperationClass, ClassTotals>>> {
+    return (await this.#ready()).history.totals();
+  }
+
+  async history(): Promise<ServiceHistoryRecord> {
+    const core = await this.#ready();
+    const now = Date.now();
+    core.settle(now);
+    return core.history.record(core.silenceMs, now);
+  }
+
+  async availability(hours: number): Promise<AvailabilityRecord> {
+    const core = await this.#ready();
+    const now = Date.now();
+    core.settle(now);
+    return core.history.availability(Math.min(MAX_HOURS, Math.max(1, hours)), core.silenceMs, now);
   }
 
   async probe(): Promise<{ result: ProbeResult | null; metrics: HealthMetrics }> {

@@ -33,7 +33,7 @@ export function drainTerms(state: ServiceState, now: number): DrainTerms {
 /** Outcomes that an isolate may hold: at most 1,000 calls a second, else its lease runs out first. */
 const REPORT_AFTER_OUTCOMES = 10_000;
 
-export function snapshot(state: ServiceState, leaseMs: number, now: number): Snapshot {
+export function snapshot(state: ServiceState, leaseMs: number, activeIsolates: number, now: number): Snapshot {
   return {
     service: state.name,
     storageId: state.storageId,
@@ -41,6 +41,7 @@ export function snapshot(state: ServiceState, leaseMs: number, now: number): Sna
     issuedAt: now,
     leaseMs,
     reportAfterOutcomes: REPORT_AFTER_OUTCOMES,
+    activeIsolates: Math.max(1, activeIsolates),
     circuits: circuitViews(state, now),
     readOnly: state.byHand.readOnly.on,
     shardCount: state.shardCount,

@@ -50,3 +50,42 @@ CREATE TABLE faults (
     position INTEGER PRIMARY KEY,
     rule TEXT NOT NULL
 );
+
+-- Calls that isolates and shards made, by class. `span`: minute (kept 48 h), hour (90 days), total (for good, at 0).
+-- `latency` is JSON: calls per bucket.
+CREATE TABLE metric_rollups (
+    span TEXT NOT NULL,
+    started_at INTEGER NOT NULL,
+    class TEXT NOT NULL,
+    success INTEGER NOT NULL,
+    failure INTEGER NOT NULL,
+    throttled INTEGER NOT NULL,
+    ignored INTEGER NOT NULL,
+    rejected INTEGER NOT NULL,
+    latency TEXT NOT NULL,
+    PRIMARY KEY (span, started_at, class)
+) WITHOUT ROWID;
+
+-- What of the above was still in memory when the object ended.
+CREATE TABLE metric_gaps (
+    started_at INTEGER PRIMARY KEY,
+    ended_at INTEGER NOT NULL
+);
+
+-- One row. `dirty_since`: something is in memory that is in no rollup yet. `observed_at`: the last call or probe.
+CREATE TABLE observation (
+    id INTEGER PRIMARY KEY,
+    dirty_since INTEGER,
+    observed_at INTEGER NOT NULL
+);
+
+-- The service from `started_at` to the next row; NULL: nobody looked.
+CREATE TABLE state_intervals (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    started_at INTEGER NOT NULL,
+    status TEXT,
+    read_circuit TEXT,
+    write_circuit TEXT
+);
+
+CREATE INDEX idx_state_intervals_started_at ON state_intervals(started_at);

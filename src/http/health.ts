@@ -4,10 +4,13 @@ import type { ShardUsage } from "../shared/protocol";
 import type { ServiceRecord } from "../shared/records";
 import type { ServiceOverview } from "../shared/rpc";
 import { type Call, json, seesDetails } from "./call";
+import { wholeNumber } from "./input";
 import { ask, askOrNull, knownServices, serviceOfPath, serviceOfQuery } from "./objects";
 import { shardUsages, sumUsage } from "./shard-usages";
 import { healthJson, queueRecord, type ServiceView, systemStatus } from "./status-summary";
 
+/** What is kept: 90 days. */
+const HOURS = { otherwise: 24, minimum: 1, maximum: 90 * 24 };
 const STATUS_RETRY_AFTER = { "retry-after": "5" };
 
 /** `GET /health/live`: this Worker runs. Asks nobody. */
@@ -56,15 +59,27 @@ export async function services(call: Call): Promise<Response> {
 /** `GET /health/services/:serviceName`. */
 export async function service(call: Call): Promise<Response> {
   const name = await serviceOfPath(call);
-  const overview = await ask("The service's monitor", () => serviceStub(call.env, name).overview());
+  const monitor = serviceStub(call.env, name);
+  const [overview, history] = await Promise.all([
+    ask("The service's monitor", () => monitor.overview()),
+    ask("The service's monitor", () => monitor.history()),
+  ]);
   return json({
     ...serviceRecord(call, overview),
+    ...history,
     last_check: overview.lastCheck === null ? null : new Date(overview.lastCheck).toISOString(),
     queue: queueRecord([overview.usage], Date.now()),
     paused: overview.paused,
     bucket_calls: overview.bucketCalls,
     bucket_calls_while_open: overview.bucketCallsWhileOpen,
   });
+}
+
+/** `GET /health/services/:serviceName/availability?hours=24`. */
+export async function availability(call: Call): Promise<Response> {
+  const name = await serviceOfPath(call);
+  const hours = wholeNumber(call.url.searchParams.get("hours"), "hours", HOURS);
+  return json(await ask("The service's monitor", () => serviceStub(call.env, name).availability(hours)));
 }
 
 /** `GET /health/r2/status`, the default service unless `?service=` names another. */

@@ -14,3 +14,25 @@ export function latencyBucket(ms: number): number {
   }
   return index;
 }
+
+export function addHistogram(into: number[], from: readonly number[]): void {
+  from.forEach((calls, bucket) => {
+    into[bucket] = (into[bucket] ?? 0) + calls;
+  });
+}
+
+/** Below which `share` (0-1) of the calls lie, ms: interpolated within its bucket; above the last bound, that bound. Null without calls. */
+export function percentile(latency: readonly number[], share: number): number | null {
+  const total = latency.reduce((sum, calls) => sum + calls, 0);
+  if (total === 0) return null;
+  const wanted = total * share;
+  let below = 0;
+  let lower = 0;
+  for (const [bucket, upper] of LATENCY_BOUNDS_MS.entries()) {
+    const calls = latency[bucket] ?? 0;
+    if (calls > 0 && below + calls >= wanted) return lower + (upper - lower) * ((wanted - below) / calls);
+    below += calls;
+    lower = upper;
+  }
+  return lower;
+}

@@ -30,6 +30,62 @@ export interface ServiceRecord {
   updated_at: string;
 }
 
+/** Latency percentiles, ms; null without calls. */
+export interface PercentilesRecord {
+  p50: number | null;
+  p95: number | null;
+  p99: number | null;
+}
+
+/** Calls of one class in one minute. `rejected`: refused by an open circuit. */
+export interface ClassRollupRecord extends PercentilesRecord {
+  success: number;
+  failure: number;
+  throttled: number;
+  ignored: number;
+  rejected: number;
+}
+
+export interface RollupRecord {
+  started_at: string;
+  read: ClassRollupRecord;
+  write: ClassRollupRecord;
+}
+
+/** Percent, rounded down to four places; null: no data. */
+export interface ClassAvailability {
+  time_based: number | null;
+  request_based: number | null;
+}
+
+/** Against the period before. */
+export type AvailabilityTrend = "up" | "flat" | "down";
+
+export interface AvailabilityRecord extends ClassAvailability {
+  service_name: string;
+  hours: number;
+  by_class: { read: ClassAvailability; write: ClassAvailability };
+  /** Of the period, how long the state was known: `time_based` is of this. */
+  observed_ms: number;
+  downtime_ms: number;
+  /** Of the period, how long counts of calls are missing that an evicted object had not stored yet. */
+  metrics_gap_ms: number;
+  /** Of `time_based`; null when either period has no data. */
+  trend: AvailabilityTrend | null;
+  /** When the service was down, newest first. `to` null: it still is. */
+  intervals: { status: ServiceStatus; from: string; to: string | null }[];
+}
+
+export interface ServiceHistoryRecord {
+  /** Of the last hour. */
+  percentiles: { read: PercentilesRecord; write: PercentilesRecord };
+  /** Minutes of the last hour in which calls were reported, newest first. */
+  rollups: RollupRecord[];
+  availability: Record<"1h" | "24h" | "7d" | "30d" | "90d", ClassAvailability>;
+  /** Of the last 24 hours. */
+  metrics_gap_ms: number;
+}
+
 export interface QueueRecord {
   total_size: number;
   pending: number;

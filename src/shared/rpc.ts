@@ -25,10 +25,12 @@ import type {
 } from "./protocol";
 import type {
   Actor,
+  AvailabilityRecord,
   ConfigRecord,
   EventRecord,
   HealthMetrics,
   OperationRecord,
+  ServiceHistoryRecord,
   ServiceMode,
   ServiceRecord,
 } from "./records";
@@ -65,10 +67,25 @@ export interface ServiceOverview {
   >;
 }
 
+/** Calls of one class since the service was first used. `latency`: calls per bucket of `LATENCY_BOUNDS_MS`. */
+export interface ClassTotals {
+  readonly success: number;
+  readonly failure: number;
+  readonly throttled: number;
+  readonly ignored: number;
+  readonly rejected: number;
+  readonly latency: readonly number[];
+}
+
 export interface ServiceRpc {
   /** Counts in, snapshot out: one call reports and refreshes. */
   report(report: IsolateReport): Promise<Snapshot>;
   overview(): Promise<ServiceOverview>;
+  /** Counters that survive the object: never smaller than before, but for what `metrics_gap_ms` tells of. */
+  totals(): Promise<Readonly<Record<OperationClass, ClassTotals>>>;
+  history(): Promise<ServiceHistoryRecord>;
+  /** Of the last `hours`, at most 90 days. */
+  availability(hours: number): Promise<AvailabilityRecord>;
   /** Runs a probe now and counts it. `result` null: a service without a bucket has no probe. */
   probe(): Promise<{ result: ProbeResult | null; metrics: HealthMetrics }>;
   setMode(change: ModeChange, by: Actor): Promise<Answer<{ record: ServiceRecord; snapshot: Snapshot }>>;

@@ -15,6 +15,7 @@ const ACCESS: Record<string, "public" | "gateway" | "gateway_read" | "admin"> = 
   "GET /health/status": "public",
   "GET /health/services": "public",
   "GET /health/services/:serviceName": "public",
+  "GET /health/services/:serviceName/availability": "public",
   "GET /health/events": "public",
   "GET /health/r2/status": "public",
   "POST /health/r2/test": "admin",
