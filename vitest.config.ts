@@ -15,7 +15,13 @@ export default defineConfig({
           cloudflareTest({
             wrangler: { configPath: "./wrangler.toml" },
             miniflare: {
-              bindings: { ADMIN_TOKEN: "dev-admin", R2_TOKEN: "dev-r2", FAULT_INJECTION: "on" },
+              bindings: {
+                ADMIN_TOKEN: "dev-admin",
+                R2_TOKEN: "dev-r2",
+                USER_JWT_SECRET: "dev-users",
+                R2_USER_PREFIX: "users/{sub}/",
+                FAULT_INJECTION: "on",
+              },
               // Each way of the case tables has a bucket of its own.
               r2Buckets: ["R2_RAW", "R2_HEALTHY", "R2_WRITELESS", "R2_FAILING", "R2_OPEN"],
             },

@@ -1,14 +1,21 @@
 import type { WorkerEnv } from "../shared/env";
+import { type Credentials, credentialsOf, isSet, isWebSocketUpgrade } from "./credentials";
+import { isAllowedOrigin } from "./origin";
 import { type Problem, problem } from "./problem";
+import { takesUserTokens } from "./user-token";
 
-/** Who may make a call. `gateway_read` is `gateway`, or anyone where reads are public. */
-export type Access = "public" | "gateway" | "gateway_read" | "admin";
+/**
+ * Who may make a call; an operator always may. `gateway`: the gateway's token, or a user within their own (the handler
+ * sees to that). `gateway_read`: the same, or anyone where reads are public. `user`: a user, about their own.
+ */
+export type Access = "public" | "gateway" | "gateway_read" | "user" | "admin";
 
-/** Who makes it. */
-export type Principal = "anonymous" | "gateway" | "admin";
-
-/** `unknown`: a readable token that is none of ours. */
-export type Credentials = "none" | "unreadable" | "unknown" | "gateway" | "admin";
+/** Who makes it. On public calls a user is anonymous: what is not everybody's there is the operators'. */
+export type Principal =
+  | { readonly kind: "anonymous" }
+  | { readonly kind: "user"; readonly userId: string }
+  | { readonly kind: "gateway" }
+  | { readonly kind: "admin" };
 
 export type Verdict =
   | { readonly ok: true; readonly principal: Principal }
@@ -18,30 +25,76 @@ export type Verdict =
 export interface Secrets {
   readonly admin: boolean;
   readonly gateway: boolean;
+  readonly user: boolean;
 }
+
+type Guarded = Exclude<Access, "public" | "gateway_read">;
+
+/** Whom a guarded call lets in besides operators. */
+const ADMITTED: Readonly<Record<Guarded, readonly Principal["kind"][]>> = {
+  gateway: ["gateway", "user"],
+  user: ["user"],
+  admin: [],
+};
+
+/** The secrets that guard a call: with none of them set it is closed. */
+const GUARDS: Readonly<Record<Guarded, readonly (keyof Secrets)[]>> = {
+  gateway: ["gateway", "user"],
+  user: ["user", "admin"],
+  admin: ["admin"],
+};
 
 /** Decides by route, credentials and secrets. On public calls wrong credentials count as none. */
 export function decide(access: Exclude<Access, "gateway_read">, credentials: Credentials, secrets: Secrets): Verdict {
-  const principal: Principal = credentials === "admin" || credentials === "gateway" ? credentials : "anonymous";
-  if (access === "public" || principal === "admin") return { ok: true, principal };
-  if (access === "gateway" && principal === "gateway") return { ok: true, principal };
-  const isConfigured = access === "admin" ? secrets.admin : secrets.gateway;
-  if (!isConfigured) {
-    return refused(
-      problem("AUTH_NOT_CONFIGURED", "The secret that guards this call is not set, so the call is closed."),
-    );
+  if (credentials.kind === "admin") return { ok: true, principal: { kind: "admin" } };
+  if (access === "public") {
+    return { ok: true, principal: { kind: credentials.kind === "gateway" ? "gateway" : "anonymous" } };
   }
-  if (credentials === "none") return refused(unauthorized("Send a token: Authorization: Bearer <token>.", ""));
-  if (credentials === "unreadable") {
-    return refused(
-      unauthorized("The Authorization header cannot be read. Send: Bearer <token>.", ', error="invalid_request"'),
-    );
+  const admitted = ADMITTED[access];
+  if (credentials.kind === "gateway" && admitted.includes("gateway")) {
+    return { ok: true, principal: { kind: "gateway" } };
   }
-  return refused(problem("FORBIDDEN", "This token does not allow this call."));
+  if (credentials.kind === "user" && admitted.includes("user")) {
+    return { ok: true, principal: { kind: "user", userId: credentials.userId } };
+  }
+  const isClosed = GUARDS[access].every((guard) => !secrets[guard]);
+  return { ok: false, problem: isClosed ? notConfigured() : refusal(credentials, admitted.includes("user")) };
 }
 
-function refused(found: Problem): Verdict {
-  return { ok: false, problem: found };
+/** Why credentials that are not enough are not. */
+function refusal(credentials: Credentials, admitsUsers: boolean): Problem {
+  switch (credentials.kind) {
+    case "none":
+      return unauthorized("Send a token: Authorization: Bearer <token>.", "");
+    case "unreadable":
+      return unauthorized(
+        "The Authorization header cannot be read. Send: Bearer <token>.",
+        ', error="invalid_request"',
+      );
+    case "invalid":
+      return unauthorized(`The token is not accepted. ${credentials.why}`, ', error="invalid_token"');
+    case "foreign":
+      return problem("FORBIDDEN", `This token is not for here. ${credentials.why}`);
+    case "user_unread":
+      return admitsUsers ? notConfigured() : wrongToken();
+    case "keys_unavailable":
+      return admitsUsers
+        ? problem("SERVICE_UNAVAILABLE", "The keys that users' tokens are checked with cannot be fetched.")
+        : wrongToken();
+    case "unknown":
+    case "user":
+    case "gateway":
+    case "admin":
+      return wrongToken();
+  }
+}
+
+function wrongToken(): Problem {
+  return problem("FORBIDDEN", "This token does not allow this call.");
+}
+
+function notConfigured(): Problem {
+  return problem("AUTH_NOT_CONFIGURED", "The secret that guards this call is not set, so the call is closed.");
 }
 
 function unauthorized(detail: string, parameters: string): Problem {
@@ -50,32 +103,16 @@ function unauthorized(detail: string, parameters: string): Problem {
   });
 }
 
-/** Reads the Authorization header and checks it against both secrets, in time that does not depend on the token. */
+/** Reads the request's token, and checks it against what is set. */
 export async function authorize(request: Request, env: WorkerEnv, access: Access): Promise<Verdict> {
+  // A WebSocket is not bound to its page's origin, so the page is asked for here.
+  if (isWebSocketUpgrade(request) && !isAllowedOrigin(request, env)) {
+    return {
+      ok: false,
+      problem: problem("FORBIDDEN", "Pages of this origin may not connect. CORS_ORIGINS lists those that may."),
+    };
+  }
   const needed = access === "gateway_read" ? (env.R2_PUBLIC_READ === "true" ? "public" : "gateway") : access;
-  const secrets = { admin: isSet(env.ADMIN_TOKEN), gateway: isSet(env.R2_TOKEN) };
-  return decide(needed, await credentialsOf(request.headers.get("authorization"), env), secrets);
-}
-
-function isSet(secret: string | undefined): secret is string {
-  return secret !== undefined && secret !== "";
-}
-
-async function credentialsOf(header: string | null, env: WorkerEnv): Promise<Credentials> {
-  if (header === null) return "none";
-  const token = /^Bearer +(\S+)$/i.exec(header.trim())?.[1];
-  if (token === undefined) return "unreadable";
-  const given = await digest(token);
-  const [isAdmin, isGateway] = await Promise.all([matches(given, env.ADMIN_TOKEN), matches(given, env.R2_TOKEN)]);
-  if (isAdmin) return "admin";
-  return isGateway ? "gateway" : "unknown";
-}
-
-/** Digests have one length, so that the comparison tells nothing about the secret's. */
-async function matches(given: ArrayBuffer, secret: string | undefined): Promise<boolean> {
-  return isSet(secret) && crypto.subtle.timingSafeEqual(given, await digest(secret));
-}
-
-function digest(text: string): Promise<ArrayBuffer> {
-  return crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
+  const secrets = { admin: isSet(env.ADMIN_TOKEN), gateway: isSet(env.R2_TOKEN), user: takesUserTokens(env) };
+  return decide(needed, await credentialsOf(request, env, secrets.user && needed !== "public"), secrets);
 }

@@ -15,14 +15,14 @@ export interface Call {
 
 export type Handler = (call: Call) => Promise<Response> | Response;
 
-/** Reasons, event data, shards, keys and error texts need a token. */
-export function seesDetails(call: Call): boolean {
-  return call.principal !== "anonymous";
+/** Reasons, event data, shards, keys and error texts are about everybody, so a user's token is not enough. */
+export function seesDetails({ principal }: Call): boolean {
+  return principal.kind === "gateway" || principal.kind === "admin";
 }
 
 /** Who acts, for the record of an action by hand. */
-export function actorOf(call: Call): Actor {
-  return { actor: call.principal, requestId: call.requestId };
+export function actorOf({ principal, requestId }: Call): Actor {
+  return { actor: principal.kind === "user" ? `user:${principal.userId}` : principal.kind, requestId };
 }
 
 /** State changes by the second: no answer about it may come out of a cache. */

@@ -17,7 +17,7 @@ const retrySchema = z.strictObject({ force: z.boolean().default(false) });
 
 /** `GET /health/queue/operations`: newest first, over all shards. Shards that do not answer are named. */
 export async function listOperations(call: Call): Promise<Response> {
-  const filter = filterOf(call.url.searchParams);
+  const filter = ownOnly(call, filterOf(call.url.searchParams));
   const service = await serviceOfQuery(call);
   const count = await shardsOf(call.env, service);
   const shards = filter.key === undefined ? Array.from({ length: count }, (_, n) => n) : [shardOf(filter.key, count)];
@@ -35,6 +35,15 @@ export async function listOperations(call: Call): Promise<Response> {
     ),
     unreachable_shards: shards.filter((_, index) => lists[index] === null),
   });
+}
+
+/** A user lists their own operations, and need not say so. Throws `FORBIDDEN` when they ask for another's. */
+function ownOnly({ principal }: Call, filter: OperationFilter): OperationFilter {
+  if (principal.kind !== "user") return filter;
+  if (filter.userId !== undefined && filter.userId !== principal.userId) {
+    throw new FailoverError("FORBIDDEN", "This token shows the operations of its own user only.");
+  }
+  return { ...filter, userId: principal.userId };
 }
 
 /** The query as a filter. Throws `INVALID_REQUEST`. */
@@ -80,9 +89,9 @@ export async function getPayload(call: Call): Promise<Response> {
   });
 }
 
-/** `POST /health/queue/operations/:id/cancel`. */
+/** `POST /health/queue/operations/:id/cancel`. An operation never changes its user, so that a look beforehand is enough. */
 export async function cancelOperation(call: Call): Promise<Response> {
-  const { id, shard } = await locate(call);
+  const { id, shard } = call.principal.kind === "user" ? await find(call) : await locate(call);
   const run = () => shard.cancel(id, actorOf(call));
   return json(unwrap(await ask("A part of the queue", run, ACTION_DEADLINE_MS)).operation);
 }
@@ -110,10 +119,13 @@ async function locate(call: Call): Promise<Located> {
   return { id, service, shard: queueStub(call.env, service, shard) };
 }
 
+/** Another user's operation is as if it were not there. */
 async function find(call: Call): Promise<Located & { readonly record: OperationRecord }> {
   const located = await locate(call);
+  const { principal } = call;
   const record = await ask("A part of the queue", () => located.shard.operation(located.id));
-  if (record === null) throw unknownOperation();
+  const isVisible = record !== null && (principal.kind !== "user" || record.user_id === principal.userId);
+  if (!isVisible) throw unknownOperation();
   return { ...located, record };
 }
 

@@ -25,8 +25,10 @@ const TITLES: Readonly<Record<number, string>> = {
   411: "Length Required",
   412: "Precondition Failed",
   413: "Content Too Large",
+  414: "URI Too Long",
   416: "Range Not Satisfiable",
   422: "Unprocessable Content",
+  431: "Request Header Fields Too Large",
   500: "Internal Server Error",
   503: "Service Unavailable",
 };

@@ -4,6 +4,7 @@ import type { ObjectListRecord, ObjectRecord } from "../shared/records";
 import { type Call, json } from "./call";
 import { decodePart, wholeNumber } from "./input";
 import { serviceOfQuery } from "./objects";
+import { requireReach } from "./user-scope";
 
 const LIMIT = { otherwise: 1_000, minimum: 1, maximum: 1_000 };
 
@@ -15,6 +16,7 @@ const INCLUDES: ReadonlyMap<string, "httpMetadata" | "customMetadata"> = new Map
 /** `GET /r2/`: objects and delimited prefixes, page by page. */
 export async function listObjects(call: Call): Promise<Response> {
   const options = listOptions(call.url);
+  requireReach(call, options.prefix ?? "");
   const bucket = new FailoverBucket(call.env, { service: await serviceOfQuery(call) });
   const { source, result } = await bucket.browse(options);
   const record: ObjectListRecord = {

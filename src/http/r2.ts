@@ -14,6 +14,7 @@ import { objectKey } from "./r2-key";
 import { putBody, putOptions, writeOptions } from "./r2-request";
 import { notModifiedHeaders, objectHeaders } from "./r2-response";
 import { parseRange, servedBytes } from "./range";
+import { requireReach } from "./user-scope";
 
 const INVALID_RANGE = 10039;
 
@@ -22,7 +23,7 @@ export async function putObject(call: Call): Promise<Response> {
   const { bucket, key, service } = await target(call);
   const { headers } = call.request;
   const body = await putBody(call.request);
-  const options = putOptions(headers, key, body.size);
+  const options = { ...putOptions(headers, key, body.size), ...userOf(call) };
   const outcome = await bucket.write(key, body.value, options).catch((error: unknown) => {
     // What is neither ours nor R2's came out of the client's stream.
     if (body.kind === "bytes" || error instanceof FailoverError || r2Code(error) !== null) throw error;
@@ -51,7 +52,7 @@ export async function deleteObject(call: Call): Promise<Response> {
   if (conditionHeaders(headers) !== null) {
     throw new FailoverError("INVALID_REQUEST", "R2 has no conditional delete. Send the DELETE without If-… headers.");
   }
-  const outcome = await bucket.remove(key, writeOptions(headers, key));
+  const outcome = await bucket.remove(key, { ...writeOptions(headers, key), ...userOf(call) });
   const queued = outcome.kind === "queued" ? outcome.operations[0] : undefined;
   return queued === undefined ? new Response(null, { status: 204 }) : accepted(queued, service);
 }
@@ -120,8 +121,14 @@ export function withoutKey(): never {
 
 async function target(call: Call): Promise<{ bucket: FailoverBucket; key: string; service: string }> {
   const key = objectKey(call.params.key ?? "");
+  requireReach(call, key);
   const service = await serviceOfQuery(call);
   return { bucket: new FailoverBucket(call.env, { service }), key, service };
+}
+
+/** Whose write it is, by the token alone. */
+function userOf({ principal }: Call): { userId?: string } {
+  return principal.kind === "user" ? { userId: principal.userId } : {};
 }
 
 function accepted(operation: Stored, service: string): Response {

@@ -6,12 +6,15 @@ import { getConfig, putConfig } from "./config";
 import { events } from "./events";
 import { deleteFaults, getFaults, putFaults } from "./faults";
 import { availability, live, r2Status, ready, service, services, status } from "./health";
+import { tooLarge } from "./limits";
 import { errorFields, log } from "./log";
 import { cancelOperation, getOperation, getPayload, listOperations, retryOperation } from "./operations";
+import { corsHeaders, preflight } from "./origin";
 import { problem, problemOf, problemResponse } from "./problem";
 import { pause, queueStatus, redrive, resume } from "./queue";
 import { deleteObject, getObject, putObject, withoutKey } from "./r2";
 import { listObjects } from "./r2-list";
+import { addSecurityHeaders } from "./security-headers";
 import { check, degrade, recover, setMode, testR2 } from "./service-actions";
 
 interface Route {
@@ -53,11 +56,11 @@ export const ROUTES: readonly Route[] = [
   { method: "DELETE", path: `${SERVICE}/faults`, access: "admin", handle: deleteFaults },
 
   { method: "GET", path: `${QUEUE}/status`, access: "public", handle: queueStatus },
-  { method: "GET", path: `${QUEUE}/operations`, access: "admin", handle: listOperations },
+  { method: "GET", path: `${QUEUE}/operations`, access: "user", handle: listOperations },
   { method: "GET", path: OPERATION, access: "gateway", handle: getOperation },
   { method: "GET", path: `${OPERATION}/payload`, access: "admin", handle: getPayload },
   { method: "POST", path: `${OPERATION}/retry`, access: "admin", handle: retryOperation },
-  { method: "POST", path: `${OPERATION}/cancel`, access: "admin", handle: cancelOperation },
+  { method: "POST", path: `${OPERATION}/cancel`, access: "user", handle: cancelOperation },
   { method: "POST", path: `${QUEUE}/redrive`, access: "admin", handle: redrive },
   { method: "POST", path: `${QUEUE}/pause`, access: "admin", handle: pause },
   { method: "POST", path: `${QUEUE}/resume`, access: "admin", handle: resume },
@@ -90,21 +93,36 @@ for (const path of new Set(ROUTES.map((route) => route.path))) {
 /** Answers one HTTP request. Never throws. */
 export async function handle(request: Request, env: WorkerEnv): Promise<Response> {
   const requestId = requestIdOf(request.headers.get("x-request-id"));
-  const method = request.method === "HEAD" ? "GET" : request.method;
-  const notFound = () => problemResponse(problem("NOT_FOUND", "There is no such path."), requestId);
   const incoming = { request, env, requestId };
   let response: Response;
   try {
-    const routed: Response | undefined = isMultipart(request.url)
-      ? undefined
-      : await router.fetch({ method, url: request.url }, incoming);
-    response = routed ?? notFound();
+    response = preflight(request, env) ?? (await answer(incoming));
   } catch (error) {
-    response = failed(error, incoming, "anonymous");
+    response = failed(error, incoming, { kind: "anonymous" });
   }
-  if (request.method === "HEAD") response = new Response(null, response);
-  response.headers.set("x-request-id", requestId);
-  return response;
+  return finished(response, incoming);
+}
+
+async function answer(incoming: Incoming): Promise<Response> {
+  const { request, requestId } = incoming;
+  const excess = tooLarge(request);
+  if (excess !== null) return problemResponse(excess, requestId);
+  const method = request.method === "HEAD" ? "GET" : request.method;
+  const routed: Response | undefined = isMultipart(request.url)
+    ? undefined
+    : await router.fetch({ method, url: request.url }, incoming);
+  return routed ?? problemResponse(problem("NOT_FOUND", "There is no such path."), requestId);
+}
+
+/** What every answer carries, whoever made it. A WebSocket's is not for a page to read. */
+function finished(response: Response, { request, env, requestId }: Incoming): Response {
+  if (response.status === 101) return response;
+  // Only where there must be no body is the answer made anew: a copy would forget `encodeBody`.
+  const whole = request.method === "HEAD" ? new Response(null, response) : response;
+  addSecurityHeaders(whole.headers, request.url.startsWith("https:"));
+  for (const [name, value] of Object.entries(corsHeaders(request, env))) whole.headers.append(name, value);
+  whole.headers.set("x-request-id", requestId);
+  return whole;
 }
 
 async function run(route: Route, params: Record<string, string>, incoming: Incoming): Promise<Response> {
@@ -120,7 +138,7 @@ async function run(route: Route, params: Record<string, string>, incoming: Incom
 }
 
 function failed(error: unknown, { request, requestId }: Incoming, principal: Principal): Response {
-  const found = problemOf(error, principal === "anonymous");
+  const found = problemOf(error, principal.kind === "anonymous");
   if (found.code === "INTERNAL") {
     log("error", "unexpected_error", { request_id: requestId, method: request.method, ...errorFields(error) });
   }

@@ -24,6 +24,14 @@ export interface WorkerEnv extends FailoverEnv {
   ADMIN_TOKEN?: string;
   R2_TOKEN?: string;
   R2_PUBLIC_READ?: string;
+  /** Users' tokens: the secret of HS256, or the URL of a key set, which needs the audience beside it. */
+  USER_JWT_SECRET?: string;
+  USER_JWKS_URL?: string;
+  USER_JWT_AUDIENCE?: string;
+  /** Where a user's objects lie, with `{sub}/` for the user: `users/{sub}/`. Unset: users reach no objects. */
+  R2_USER_PREFIX?: string;
+  /** Origins whose pages may call, comma-separated; `*` for any. Unset: none. */
+  CORS_ORIGINS?: string;
 }
 
 export const DEFAULT_SERVICE = "R2_STORAGE";

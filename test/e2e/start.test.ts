@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { SignJWT } from "jose";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type System, startSystem } from "../drill/system.ts";
 
@@ -47,5 +48,14 @@ describe("npm start", () => {
 
     expect((await withToken("dev-admin")).status).toBe(200);
     expect((await withToken("dev-r2")).status).toBe(403);
+
+    const user = await new SignJWT({ sub: "u1" })
+      .setProtectedHeader({ alg: "HS256" })
+      .setExpirationTime("1h")
+      .sign(new TextEncoder().encode("dev-users"));
+    const asUser = (key: string) =>
+      fetch(`${system?.url}/r2/${key}`, { method: "PUT", headers: { authorization: `Bearer ${user}` }, body: "mine" });
+    expect((await asUser("users/u1/mine.txt")).status).toBe(200);
+    expect((await asUser("users/u2/mine.txt")).status).toBe(403);
   });
 });
