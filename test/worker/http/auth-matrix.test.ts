@@ -60,7 +60,13 @@ test("every route says here who may make the call, and no other does", () => {
 });
 
 /** Callers, by what they send. */
-const CALLERS: Record<string, { token?: () => string | Promise<string>; authorization?: string }> = {
+interface Caller {
+  readonly token?: () => string | Promise<string>;
+  readonly authorization?: string;
+  /** What differs in the Worker's environment for this one. */
+  readonly env?: Partial<WorkerEnv>;
+}
+const CALLERS: Record<string, Caller> = {
   anonymous: {},
   "another scheme": { authorization: "Basic ZGV2OmRldg==" },
   "an empty Bearer": { authorization: "Bearer" },
@@ -76,6 +82,10 @@ const CALLERS: Record<string, { token?: () => string | Promise<string>; authoriz
   "a user signed with HS512": { token: () => mint("u1", { alg: "HS512" }) },
   "a user signed by nobody": { token: () => unsigned("u1") },
   "a token of three parts that says nothing": { token: () => "a.b.c" },
+  "a user for another audience": {
+    token: () => mint("u1", { claims: { aud: "another" } }),
+    env: { USER_JWT_AUDIENCE: "this one" },
+  },
   "a token without a user": { token: () => mint("") },
   "a user": { token: () => mint("u1") },
   "the gateway": { token: () => GATEWAY },
@@ -106,6 +116,7 @@ const EXPECTED: Record<string, [gateway: string, user: string, admin: string]> =
   "a user signed with HS512": [UNAUTHORIZED, UNAUTHORIZED, UNAUTHORIZED],
   "a user signed by nobody": [UNAUTHORIZED, UNAUTHORIZED, UNAUTHORIZED],
   "a token of three parts that says nothing": [UNAUTHORIZED, UNAUTHORIZED, UNAUTHORIZED],
+  "a user for another audience": [FORBIDDEN, FORBIDDEN, FORBIDDEN],
   "a token without a user": [FORBIDDEN, FORBIDDEN, FORBIDDEN],
   "a user": [OPEN, OPEN, FORBIDDEN],
   "the gateway": [OPEN, FORBIDDEN, FORBIDDEN],
@@ -119,9 +130,13 @@ function expectedOf(caller: string, access: Access): string {
 
 /** `open`: the call got past its guard, whatever it then found. */
 async function guardOf(method: string, path: string, caller: string, env: Partial<WorkerEnv> = {}): Promise<string> {
-  const { token, authorization } = CALLERS[caller] ?? {};
+  const { token, authorization, env: differing } = CALLERS[caller] ?? {};
   const headers: Record<string, string> = authorization === undefined ? {} : { authorization };
-  const response = await send(method, path, { headers, token: (await token?.()) ?? null, env });
+  const response = await send(method, path, {
+    headers,
+    token: (await token?.()) ?? null,
+    env: { ...env, ...differing },
+  });
   if (response.status === 401) expect(response.headers.get("www-authenticate")).toMatch(/^Bearer /);
   const found = await verdict(response);
   if (found === CLOSED) expect(response.headers.has("retry-after")).toBe(false);
