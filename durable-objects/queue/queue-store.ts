@@ -49,6 +49,9 @@ export class QueueStore {
   };
   #liveBytes = 0;
   #parkedBytes = 0;
+  /** Of all time: how many operations were inserted, and how many were swept again. */
+  #accepted: number;
+  #swept: number;
 
   constructor(sql: SqlStorage) {
     this.#sql = sql;
@@ -60,6 +63,10 @@ export class QueueStore {
       if (row.phase === "parked") this.#parkedBytes += row.bytes;
       else if (row.phase !== "final") this.#liveBytes += row.bytes;
     }
+    // The sequence counts what was inserted, whatever became of it: so a row that is missing shows.
+    this.#accepted =
+      this.#one<{ seq: number }>("SELECT seq FROM sqlite_sequence WHERE name = 'operation_queue'")?.seq ?? 0;
+    this.#swept = this.#one<{ n: number }>("SELECT n FROM swept_operations")?.n ?? 0;
   }
 
   // ── counts ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -87,6 +94,8 @@ export class QueueStore {
       completed: counts.COMPLETED,
       cancelled: counts.CANCELLED,
       superseded: counts.SUPERSEDED,
+      accepted: this.#accepted,
+      swept: this.#swept,
       bytes: this.#liveBytes + this.#parkedBytes,
       oldestAt:
         this.#one<{ at: number }>(
@@ -199,6 +208,7 @@ export class QueueStore {
       op.keyId,
     );
     this.#counts.PENDING += 1;
+    this.#accepted += 1;
     this.#liveBytes += op.size;
     return row?.id ?? 0;
   }
@@ -374,7 +384,10 @@ export class QueueStore {
       before,
       limit,
     );
+    if (gone.length === 0) return 0;
     for (const { status } of gone) this.#counts[status] -= 1;
+    this.#swept += gone.length;
+    this.#sql.exec("UPDATE swept_operations SET n = n + ?", gone.length);
     return gone.length;
   }
 

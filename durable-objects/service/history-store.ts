@@ -2,6 +2,7 @@
 import type { CircuitState, OperationClass } from "../../src/shared/protocol";
 import type { ServiceStatus } from "../../src/shared/records";
 import type { ServedCounts } from "./availability";
+import type { Incident } from "./incidents";
 import { addClass, type ClassTally, emptyTally, type Tally } from "./tally";
 import type { KnownState, StateChange } from "./timeline";
 
@@ -125,6 +126,30 @@ export class HistoryStore {
 
   sweepGaps(before: number): void {
     this.sql.exec("DELETE FROM metric_gaps WHERE ended_at < ?", before);
+  }
+
+  // ── incidents ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+  saveIncident(incident: Incident): void {
+    this.sql.exec(
+      `INSERT INTO incidents (incident_id, opened_at, closed_at, incident) VALUES (?, ?, ?, ?)
+       ON CONFLICT (incident_id) DO UPDATE SET closed_at = excluded.closed_at, incident = excluded.incident`,
+      incident.id,
+      incident.openedAt,
+      incident.closedAt,
+      JSON.stringify(incident),
+    );
+  }
+
+  /** Newest first. */
+  incidents(limit: number): Incident[] {
+    return this.#all<{ incident: string }>("SELECT incident FROM incidents ORDER BY opened_at DESC LIMIT ?", limit).map(
+      ({ incident }) => JSON.parse(incident) as Incident,
+    );
+  }
+
+  sweepIncidents(before: number): void {
+    this.sql.exec("DELETE FROM incidents WHERE closed_at < ?", before);
   }
 
   // ── states ────────────────────────────────────────────────────────────────────────────────────────────────────

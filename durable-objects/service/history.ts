@@ -1,8 +1,9 @@
 import { OPERATION_CLASSES, type OperationClass } from "../../src/shared/protocol";
-import type { AvailabilityRecord, ServiceHistoryRecord } from "../../src/shared/records";
+import type { AvailabilityRecord, IncidentRecord, ServiceHistoryRecord } from "../../src/shared/records";
 import { availabilityRecord, type ServedCounts } from "./availability";
 import { HistoryStore } from "./history-store";
 import { historyRecord } from "./history-views";
+import { type Condition, type Incident, incidentRecord, nextIncident } from "./incidents";
 import { addTally, emptyTally, isEmptyClass, type Tally } from "./tally";
 import { isSameState, type KnownState, overlapMs, type Span, spansOf } from "./timeline";
 
@@ -38,6 +39,9 @@ export class History {
   #hasNews = false;
   #state: KnownState | null;
   #sweptAt = 0;
+  #incident: Incident | null;
+  /** What was seen of the incident since it was stored: the rest of it comes with the next flush. */
+  #isIncidentStored = true;
 
   constructor(
     sql: SqlStorage,
@@ -48,6 +52,7 @@ export class History {
     const held = this.#store.observation();
     this.#observedAt = held?.observedAt ?? now;
     this.#state = this.#store.lastState();
+    this.#incident = this.#store.incidents(1)[0] ?? null;
     if (held === null) this.#store.addState({ startedAt: now, state: null });
     if (held === null || held.dirtySince !== null) this.#save();
     if (held !== null && held.dirtySince !== null) {
@@ -90,6 +95,25 @@ export class History {
     this.#save();
   }
 
+  get hasIncident(): boolean {
+    return this.#incident !== null && this.#incident.closedAt === null;
+  }
+
+  /** Opens, follows and closes the incident. */
+  judge(condition: Condition, now: number): void {
+    const held = this.#incident;
+    const next = nextIncident(held, condition, now, () => crypto.randomUUID());
+    if (next === held || next === null) return;
+    this.#incident = next;
+    this.#isIncidentStored = false;
+    if (next.id !== held?.id || next.closedAt !== held.closedAt) this.#saveIncident();
+  }
+
+  #saveIncident(): void {
+    if (this.#incident !== null && !this.#isIncidentStored) this.#store.saveIncident(this.#incident);
+    this.#isIncidentStored = true;
+  }
+
   /** When `flush` is due; null: nothing is to be stored. */
   get flushAt(): number | null {
     return this.#dirtySince === null ? null : this.#dirtySince + FLUSH_MS;
@@ -106,6 +130,7 @@ export class History {
       }
     }
     this.#pending.clear();
+    this.#saveIncident();
     this.#dirtySince = null;
     this.#save();
     this.#sweep(now);
@@ -120,6 +145,7 @@ export class History {
     this.#sweptAt = now;
     this.#store.sweepRollups("minute", floor(now - MINUTES_KEPT_MS, MINUTE_MS));
     this.#store.sweepRollups("hour", floor(now - HOURS_KEPT_MS, HOUR_MS));
+    this.#store.sweepIncidents(now - HOURS_KEPT_MS);
     this.#store.sweepGaps(now - HOURS_KEPT_MS);
     this.#store.sweepStates(now - HOURS_KEPT_MS);
   }
@@ -162,6 +188,12 @@ export class History {
       availability: (hours) => this.availability(hours, silenceMs, now),
       gapMs: overlapMs(this.#store.gaps(now - DAY_MS), now - DAY_MS, now),
     });
+  }
+
+  /** Newest first. */
+  incidents(limit: number): IncidentRecord[] {
+    this.#saveIncident();
+    return this.#store.incidents(limit).map((incident) => incidentRecord(this.service, incident));
   }
 
   #spans(from: number, to: number, silenceMs: number, now: number): Span[] {

@@ -43,6 +43,8 @@ const usage = z.object({
   completed: count,
   cancelled: count,
   superseded: count,
+  accepted: count.exactOptional(),
+  swept: count.exactOptional(),
 });
 
 const busy = z.union([z.literal("all"), z.array(z.int().min(0)).max(1_024)]);

@@ -13,20 +13,22 @@ import {
   type Snapshot,
 } from "../../src/shared/protocol";
 import type { HealthMetrics } from "../../src/shared/records";
-import type { ProbeResult } from "../../src/shared/rpc";
+import type { ProbeResult, QueueEstimates } from "../../src/shared/rpc";
 import { nextAlarmAt, nextProbeAt } from "./alarm";
 import { type BucketCalls, countCalls, createBucketCalls } from "./bucket-calls";
 import { type Budget, createBudget, grant, recordRound, restartBudget, topLevel } from "./budget";
 import { expiredByHand, isNothing } from "./by-hand";
 import { changedCircuits, changeEvents, newEvent, type Seen } from "./changes";
+import { estimate, type QueueTrack, track } from "./estimates";
 import { createEvidence, type Evidence, forgetEvidence, isCurrent, judge, takeReport } from "./evidence";
 import { History, longestSilenceMs } from "./history";
+import { account } from "./incidents";
 import { isShardReporter, Leases } from "./leases";
 import { countReport, createMetrics, healthMetrics } from "./metrics";
 import { Prober } from "./prober";
 import { type ServiceState, statusRow } from "./service-state";
 import type { ServiceStore } from "./service-store";
-import { circuitViews, drainTerms, isIncident, snapshot, statusNow, visiblePart } from "./service-views";
+import { circuitViews, drainTerms, isIncident, snapshot, statusNow, totalUsage, visiblePart } from "./service-views";
 import { isRejecting, isWell } from "./status";
 import { tallyOf } from "./tally";
 
@@ -47,6 +49,7 @@ export class ServiceCore {
   readonly #prober: Prober;
   readonly #evidence: Evidence = createEvidence();
   readonly #metrics = createMetrics();
+  readonly #queue: QueueTrack = [];
   readonly #budget: Budget;
   /** By shard: when the last snapshot that does not show all of its epoch ends. */
   readonly #epochEnds = new Map<number, number>();
@@ -138,8 +141,24 @@ export class ServiceCore {
     const { read, write } = state.circuits;
     const circuits = { read: read.state, write: write.state };
     history.look({ status: state.status, circuits }, this.silenceMs, now);
+    const usage = totalUsage(state);
+    const queueSize = usage.pending + usage.processing;
+    track(this.#queue, queueSize, usage.bytes, now);
+    if (history.hasIncident || !isWell(state.status)) this.#followIncident(queueSize, now);
     const { flushAt } = history;
     if (flushAt !== null && flushAt <= now) history.flush(now);
+  }
+
+  #followIncident(queueSize: number, now: number): void {
+    const { status, reason, shards } = this.state;
+    const errorRate = this.metrics(now).error_rate;
+    const usages = [...shards.values()].map(({ usage }) => usage);
+    this.history.judge({ status, reason, queueSize, errorRate, ...account(usages) }, now);
+  }
+
+  estimates(now: number): QueueEstimates {
+    const { max_queue_size: operations, max_queue_bytes: bytes } = this.state.config.queue;
+    return estimate(this.#queue, { operations, bytes }, now);
   }
 
   /** Longer than this without a call or a probe, and nobody knows how the service was. */

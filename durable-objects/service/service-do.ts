@@ -24,6 +24,7 @@ import type {
   AvailabilityRecord,
   EventRecord,
   HealthMetrics,
+  IncidentRecord,
   ServiceHistoryRecord,
   ServiceRecord,
 } from "../../src/shared/records";
@@ -93,6 +94,7 @@ export class ServiceDO extends DurableObject<FailoverEnv> implements ServiceRpc 
     return {
       record: serviceRecord(core.state, core.metrics(now), now),
       usage: totalUsage(core.state),
+      estimates: core.estimates(now),
       paused: core.state.paused,
       lastCheck: core.state.lastCheckAt,
       bucketCalls: core.calls.all,
@@ -109,6 +111,12 @@ export class ServiceDO extends DurableObject<FailoverEnv> implements ServiceRpc 
     const now = Date.now();
     core.settle(now);
     return core.history.record(core.silenceMs, now);
+  }
+
+  async incidents(limit: number): Promise<IncidentRecord[]> {
+    const core = await this.#ready();
+    core.settle(Date.now());
+    return core.history.incidents(limit);
   }
 
   async availability(hours: number): Promise<AvailabilityRecord> {

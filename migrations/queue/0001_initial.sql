@@ -43,6 +43,10 @@ CREATE INDEX idx_operation_queue_key ON operation_queue(key, id);
 CREATE INDEX idx_operation_queue_user ON operation_queue(user_id, id) WHERE user_id IS NOT NULL;
 CREATE INDEX idx_operation_queue_final ON operation_queue(completed_at) WHERE phase = 'final';
 
+-- One row: operations that ended and were forgotten after their retention.
+CREATE TABLE swept_operations (id INTEGER PRIMARY KEY CHECK (id = 1), n INTEGER NOT NULL);
+INSERT INTO swept_operations (id, n) VALUES (1, 0);
+
 -- Payloads that are still being received; an operation is inserted when one is whole.
 CREATE TABLE receipts (
   operation_id TEXT PRIMARY KEY,

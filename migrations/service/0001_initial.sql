@@ -79,6 +79,15 @@ CREATE TABLE observation (
     observed_at INTEGER NOT NULL
 );
 
+CREATE TABLE incidents (
+    incident_id TEXT PRIMARY KEY,
+    opened_at INTEGER NOT NULL,
+    closed_at INTEGER,
+    incident TEXT NOT NULL
+);
+
+CREATE INDEX idx_incidents_opened_at ON incidents(opened_at);
+
 -- The service from `started_at` to the next row; NULL: nobody looked.
 CREATE TABLE state_intervals (
     id INTEGER PRIMARY KEY AUTOINCREMENT,

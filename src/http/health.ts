@@ -11,6 +11,7 @@ import { healthJson, queueRecord, type ServiceView, systemStatus } from "./statu
 
 /** What is kept: 90 days. */
 const HOURS = { otherwise: 24, minimum: 1, maximum: 90 * 24 };
+const INCIDENTS = { otherwise: 20, minimum: 1, maximum: 1_000 };
 const STATUS_RETRY_AFTER = { "retry-after": "5" };
 
 /** `GET /health/live`: this Worker runs. Asks nobody. */
@@ -68,7 +69,7 @@ export async function service(call: Call): Promise<Response> {
     ...serviceRecord(call, overview),
     ...history,
     last_check: overview.lastCheck === null ? null : new Date(overview.lastCheck).toISOString(),
-    queue: queueRecord([overview.usage], Date.now()),
+    queue: queueRecord([overview.usage], Date.now(), overview.estimates),
     paused: overview.paused,
     bucket_calls: overview.bucketCalls,
     bucket_calls_while_open: overview.bucketCallsWhileOpen,
@@ -80,6 +81,21 @@ export async function availability(call: Call): Promise<Response> {
   const name = await serviceOfPath(call);
   const hours = wholeNumber(call.url.searchParams.get("hours"), "hours", HOURS);
   return json(await ask("The service's monitor", () => serviceStub(call.env, name).availability(hours)));
+}
+
+/** `GET /health/incidents?service=&limit=`: of all services, or of one, newest first. */
+export async function incidents(call: Call): Promise<Response> {
+  const { searchParams } = call.url;
+  const limit = wholeNumber(searchParams.get("limit"), "limit", INCIDENTS);
+  const names = searchParams.has("service") ? [await serviceOfQuery(call)] : await knownServices(call.env);
+  const found = await Promise.all(
+    names.map((name) => askOrNull("The service's monitor", () => serviceStub(call.env, name).incidents(limit))),
+  );
+  const records = found
+    .flatMap((some) => some ?? [])
+    .sort((one, other) => other.opened_at.localeCompare(one.opened_at))
+    .slice(0, limit);
+  return json({ incidents: seesDetails(call) ? records : records.map((record) => ({ ...record, reason: null })) });
 }
 
 /** `GET /health/r2/status`, the default service unless `?service=` names another. */

@@ -3,6 +3,7 @@ import * as z from "zod";
 import { queueStub, serviceStub } from "../bucket/stubs";
 import { DEFAULT_SERVICE } from "../shared/env";
 import type { QueueStatusRecord } from "../shared/records";
+import type { ServiceOverview } from "../shared/rpc";
 import { actorOf, type Call, json, seesDetails } from "./call";
 import { readJson } from "./input";
 import { ACTION_DEADLINE_MS, ask, askOrNull, requireService, serviceOfQuery, shardsOf, unwrap } from "./objects";
@@ -19,24 +20,24 @@ export async function queueStatus(call: Call): Promise<Response> {
     shardUsages(call.env, service),
     askOrNull("The service's monitor", () => serviceStub(call.env, service).overview()),
   ]);
-  return json(queueStatusRecord(shards, overview?.paused ?? null, seesDetails(call), Date.now()));
+  return json(queueStatusRecord(shards, overview, seesDetails(call), Date.now()));
 }
 
-/** `paused` is null when the object that knows it does not answer; counts are those of the shards that do. */
+/** `overview` is null when the service's object does not answer: whether it is paused is not known then; counts are those of the shards that do. */
 function queueStatusRecord(
   shards: readonly AskedShard[],
-  paused: boolean | null,
+  overview: ServiceOverview | null,
   withShards: boolean,
   now: number,
 ): Omit<QueueStatusRecord, "paused"> & { paused: boolean | null; unreachable_shards: number } {
   const known = shards.flatMap(({ usage }) => (usage === null ? [] : [usage]));
   const { completed, cancelled, superseded } = sumUsage(known);
   return {
-    ...queueRecord(known, now),
+    ...queueRecord(known, now, overview?.estimates),
     completed,
     cancelled,
     superseded,
-    paused,
+    paused: overview?.paused ?? null,
     unreachable_shards: shards.length - known.length,
     ...(withShards
       ? {

@@ -5,7 +5,7 @@ import type { Call, Handler } from "./call";
 import { getConfig, putConfig } from "./config";
 import { events } from "./events";
 import { deleteFaults, getFaults, putFaults } from "./faults";
-import { availability, live, r2Status, ready, service, services, status } from "./health";
+import { availability, incidents, live, r2Status, ready, service, services, status } from "./health";
 import { tooLarge } from "./limits";
 import { errorFields, log } from "./log";
 import { cancelOperation, getOperation, getPayload, listOperations, retryOperation } from "./operations";
@@ -43,6 +43,7 @@ export const ROUTES: readonly Route[] = [
   { method: "GET", path: "/health/services", access: "public", handle: services },
   { method: "GET", path: SERVICE, access: "public", handle: service },
   { method: "GET", path: `${SERVICE}/availability`, access: "public", handle: availability },
+  { method: "GET", path: "/health/incidents", access: "public", handle: incidents },
   { method: "GET", path: "/health/events", access: "public", handle: events },
   { method: "GET", path: "/health/r2/status", access: "public", handle: r2Status },
   { method: "POST", path: "/health/r2/test", access: "admin", handle: testR2 },

@@ -2,7 +2,7 @@
 import { DEFAULT_SERVICE } from "../shared/env";
 import type { ShardUsage } from "../shared/protocol";
 import type { QueueRecord, ServiceStatus, SystemStatusRecord } from "../shared/records";
-import type { ServiceOverview } from "../shared/rpc";
+import type { QueueEstimates, ServiceOverview } from "../shared/rpc";
 
 /** What could be learned about one service. `overview` is null when its object did not answer. */
 export interface ServiceView {
@@ -17,7 +17,14 @@ function statusOf(view: ServiceView): ServiceStatus {
   return view.overview?.record.status ?? "DEGRADED";
 }
 
-export function queueRecord(usages: readonly ShardUsage[], now: number): QueueRecord {
+const UNKNOWN: QueueEstimates = { drainedInMs: null, fullInMs: null };
+
+/** `estimates`: of all the usages together. */
+export function queueRecord(
+  usages: readonly ShardUsage[],
+  now: number,
+  estimates: QueueEstimates = UNKNOWN,
+): QueueRecord {
   const sum = (field: "pending" | "processing" | "failed" | "bytes") =>
     usages.reduce((total, usage) => total + usage[field], 0);
   const times = usages.flatMap(({ oldestAt }) => (oldestAt === null ? [] : [oldestAt]));
@@ -30,9 +37,21 @@ export function queueRecord(usages: readonly ShardUsage[], now: number): QueueRe
     failed: sum("failed"),
     bytes: sum("bytes"),
     oldest_age_ms: times.length === 0 ? null : Math.max(0, now - Math.min(...times)),
-    // Nothing waits: that is known. How fast a backlog shrinks or grows is not, from one look at it.
-    drained_in_ms: pending + processing === 0 ? 0 : null,
-    full_in_ms: null,
+    // Nothing waits: that is known without a look at how it came about.
+    drained_in_ms: pending + processing === 0 ? 0 : estimates.drainedInMs,
+    full_in_ms: estimates.fullInMs,
+  };
+}
+
+/** All queues are drained when the last of them is, and one is full when the first is. */
+export function estimatesOf(views: readonly ServiceView[]): QueueEstimates {
+  const drained = views
+    .filter(({ usage }) => usage === null || usage.pending + usage.processing > 0)
+    .map(({ overview }) => overview?.estimates.drainedInMs ?? null);
+  const full = views.flatMap(({ overview }) => overview?.estimates.fullInMs ?? []);
+  return {
+    drainedInMs: drained.includes(null) ? null : Math.max(0, ...drained.flatMap((ms) => ms ?? [])),
+    fullInMs: full.length === 0 ? null : Math.min(...full),
   };
 }
 
@@ -68,6 +87,7 @@ export function systemStatus(views: readonly ServiceView[], now: number): System
     queue: queueRecord(
       views.flatMap(({ usage }) => (usage === null ? [] : [usage])),
       now,
+      estimatesOf(views),
     ),
   };
 }

@@ -162,6 +162,9 @@ export interface ShardUsage {
   readonly completed: number;
   readonly cancelled: number;
   readonly superseded: number;
+  /** Operations accepted since the shard was first used, and those of them that retention has ended. */
+  readonly accepted?: number;
+  readonly swept?: number;
 }
 
 /** A shard tells what it holds. Idempotent; an older epoch is ignored, the same one widens and refreshes. */

@@ -76,6 +76,21 @@ export interface AvailabilityRecord extends ClassAvailability {
   intervals: { status: ServiceStatus; from: string; to: string | null }[];
 }
 
+/** From when a service was degraded or offline until it was healthy again, its queue drained. */
+export interface IncidentRecord {
+  incident_id: string;
+  service_name: string;
+  opened_at: string;
+  closed_at: string | null;
+  /** Only with a token. */
+  reason: string | null;
+  /** The worst that was seen. `error_rate` is percent. */
+  peak: { status: ServiceStatus; queue_size: number; error_rate: number };
+  operations_queued: number;
+  /** Accepted, and neither waiting, parked nor ended: anything but 0 is a defect of ours. */
+  operations_lost: number;
+}
+
 export interface ServiceHistoryRecord {
   /** Of the last hour. */
   percentiles: { read: PercentilesRecord; write: PercentilesRecord };

@@ -29,6 +29,7 @@ import type {
   ConfigRecord,
   EventRecord,
   HealthMetrics,
+  IncidentRecord,
   OperationRecord,
   ServiceHistoryRecord,
   ServiceMode,
@@ -53,10 +54,17 @@ export interface ProbeResult {
   readonly clockOffsetMs: number | null;
 }
 
+/** By the rates of the last seconds; null: not known, or not to be expected. */
+export interface QueueEstimates {
+  readonly drainedInMs: number | null;
+  readonly fullInMs: number | null;
+}
+
 /** What `/health/status` needs of one service, in one call. */
 export interface ServiceOverview {
   readonly record: ServiceRecord;
   readonly usage: ShardUsage;
+  readonly estimates: QueueEstimates;
   readonly paused: boolean;
   readonly lastCheck: number | null;
   /** Calls that met R2 (or its injector) since the object was created, by who made them. */
@@ -84,6 +92,8 @@ export interface ServiceRpc {
   /** Counters that survive the object: never smaller than before, but for what `metrics_gap_ms` tells of. */
   totals(): Promise<Readonly<Record<OperationClass, ClassTotals>>>;
   history(): Promise<ServiceHistoryRecord>;
+  /** Newest first, of the last 90 days. */
+  incidents(limit: number): Promise<IncidentRecord[]>;
   /** Of the last `hours`, at most 90 days. */
   availability(hours: number): Promise<AvailabilityRecord>;
   /** Runs a probe now and counts it. `result` null: a service without a bucket has no probe. */

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { healthJson, queueRecord, type ServiceView, systemStatus } from "../../../src/http/status-summary";
+import { estimatesOf, healthJson, queueRecord, type ServiceView, systemStatus } from "../../../src/http/status-summary";
 import type { ShardUsage } from "../../../src/shared/protocol";
 import type { ServiceStatus } from "../../../src/shared/records";
 import type { ServiceOverview } from "../../../src/shared/rpc";
@@ -41,6 +41,7 @@ function overview(
       updated_at: new Date(NOW).toISOString(),
     },
     usage: EMPTY,
+    estimates: { drainedInMs: null, fullInMs: null },
     paused: false,
     lastCheck: more.lastCheck ?? null,
     bucketCalls: NO_CALLS,
@@ -124,6 +125,32 @@ describe("the queue's numbers", () => {
       drained_in_ms: null,
       full_in_ms: null,
     });
+  });
+
+  test("are as good as the estimates of its service", () => {
+    const estimates = { drainedInMs: 5_000, fullInMs: 70_000 };
+    expect(queueRecord([{ ...EMPTY, pending: 1 }], NOW, estimates)).toMatchObject({
+      drained_in_ms: 5_000,
+      full_in_ms: 70_000,
+    });
+  });
+
+  const busy = (drainedInMs: number | null, fullInMs: number | null): ServiceView => {
+    const held = overview("S", "RECOVERING");
+    return {
+      service: "S",
+      overview: { ...held, estimates: { drainedInMs, fullInMs } },
+      usage: { ...EMPTY, pending: 1 },
+    };
+  };
+  test.each<[string, ServiceView[], number | null, number | null]>([
+    ["no services", [], 0, null],
+    ["idle ones are drained", [view("S", "HEALTHY")], 0, null],
+    ["the last to drain, and the first to fill", [busy(5, 90), busy(9, 30), view("S", "HEALTHY")], 9, 30],
+    ["one that is not known", [busy(5, null), busy(null, 8)], null, 8],
+    ["one whose shards do not answer", [busy(5, null), silent("S")], null, null],
+  ])("of several services together: %s", (_, views, drainedInMs, fullInMs) => {
+    expect(estimatesOf(views)).toEqual({ drainedInMs, fullInMs });
   });
 
   test("an empty queue is drained, and has no oldest operation", () => {

@@ -20,6 +20,7 @@ const ACCESS: Record<string, Access> = {
   "GET /health/services": "public",
   "GET /health/services/:serviceName": "public",
   "GET /health/services/:serviceName/availability": "public",
+  "GET /health/incidents": "public",
   "GET /health/events": "public",
   "GET /health/r2/status": "public",
   "POST /health/r2/test": "admin",

@@ -1,5 +1,7 @@
 import { env } from "cloudflare:workers";
 import { afterEach, expect, test } from "vitest";
+import { refreshNow } from "../../../src/bucket/isolate-service";
+import { serviceStub } from "../../../src/bucket/stubs";
 import { asAdmin, asGateway, send, verdict } from "./client";
 
 const SERVICE = "/health/services/R2_STORAGE";
@@ -131,6 +133,47 @@ test("services are listed, and one is shown with its queue and its calls to the 
     paused: false,
     bucket_calls: { probes: { read: expect.any(Number), write: expect.any(Number) } },
   });
+});
+
+test("one service is shown with its past: percentiles, minutes, and what was available", async () => {
+  await asGateway("GET", "/r2/counted");
+  const service = serviceStub(env, "R2_STORAGE");
+  await refreshNow(env, "R2_STORAGE");
+  const { read } = await service.totals();
+  expect(read.success).toBeGreaterThan(0);
+  const ms = expect.any(Number);
+  const counts = { success: ms, failure: ms, throttled: ms, ignored: ms, rejected: ms };
+  const record = await (await send("GET", SERVICE)).json();
+  expect(record).toMatchObject({
+    percentiles: { read: { p50: ms, p95: ms, p99: ms }, write: expect.anything() },
+    rollups: expect.arrayContaining([
+      { started_at: expect.any(String), read: expect.objectContaining(counts), write: expect.objectContaining(counts) },
+    ]),
+    metrics_gap_ms: 0,
+  });
+  expect(record).toHaveProperty("availability.1h", { time_based: ms, request_based: ms });
+  for (const period of ["24h", "7d", "30d", "90d"])
+    expect(record).toHaveProperty(`availability.${period}.time_based`, ms);
+});
+
+test("availability is told for a period, 24 hours unless said", async () => {
+  const path = `${SERVICE}/availability`;
+  expect(await (await send("GET", path)).json()).toMatchObject({ service_name: "R2_STORAGE", hours: 24, trend: null });
+  expect(await (await send("GET", `${path}?hours=2160`)).json()).toMatchObject({ hours: 2160 });
+  for (const hours of ["0", "2161", "1.5", "x"]) {
+    expect(await verdict(await send("GET", `${path}?hours=${hours}`))).toBe("400 INVALID_REQUEST");
+  }
+  expect(await verdict(await send("GET", "/health/services/NONE/availability"))).toBe("404 UNKNOWN_SERVICE");
+});
+
+test("incidents are listed newest first, and only a token sees their reason", async () => {
+  await asAdmin("POST", `${SERVICE}/degrade`, { json: { reason: "a secret reason" } });
+  const seen = await (await asAdmin("GET", "/health/incidents?limit=1")).json();
+  expect(seen).toMatchObject({ incidents: [{ service_name: "R2_STORAGE", operations_lost: 0 }] });
+  expect(await (await asAdmin("GET", "/health/incidents?service=R2_STORAGE")).text()).toContain("reason");
+  const open = await (await send("GET", "/health/incidents")).text();
+  expect(open).toContain('"reason":null');
+  expect(open).not.toContain("secret");
 });
 
 test("a check probes now and answers the metrics by service", async () => {

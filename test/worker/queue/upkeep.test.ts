@@ -91,6 +91,28 @@ describe("retention", () => {
     expect(await shard(3).usage()).toMatchObject({ completed: 0 });
   });
 
+  it("accounts for every operation that was ever accepted, also across a restart", async () => {
+    await resume();
+    const before = await shard(5).usage();
+    const account = async () => {
+      const { accepted = 0, swept = 0, completed } = await shard(5).usage();
+      return { accepted: accepted - (before.accepted ?? 0), swept: swept - (before.swept ?? 0), completed };
+    };
+    for (const key of ["one", "two", "three"]) await ended(5, await put(5, key, "put"));
+    expect(await account()).toEqual({ accepted: 3, swept: 0, completed: 3 });
+    await age(5, 8);
+    await shard(5).poke();
+    await expect.poll(account, { timeout: 5_000 }).toEqual({ accepted: 3, swept: 3, completed: 0 });
+    await restart(5);
+    expect(await account()).toEqual({ accepted: 3, swept: 3, completed: 0 });
+    // A row that disappears in any other way is missed.
+    const id = await put(5, "four", "put");
+    await ended(5, id);
+    await rows(5, `DELETE FROM operation_queue WHERE operation_id = '${id}'`);
+    await restart(5);
+    expect(await account()).toEqual({ accepted: 4, swept: 3, completed: 0 });
+  });
+
   it("lets an id name a new operation once its old one is swept", async () => {
     await resume();
     const id = await put(4, "again", "put", text("first"));

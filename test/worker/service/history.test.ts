@@ -5,7 +5,7 @@ import { HistoryStore } from "../../../durable-objects/service/history-store";
 import { tallyOf } from "../../../durable-objects/service/tally";
 import type { KnownState } from "../../../durable-objects/service/timeline";
 import { emptyHistogram } from "../../../src/shared/latency";
-import { BY, rawService, report, reportOf, type Said, service } from "./world";
+import { BY, busy, IDLE_USAGE, rawService, report, reportOf, type Said, service } from "./world";
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
@@ -226,6 +226,40 @@ describe("the object", () => {
     expect(rollups).toEqual([]);
     expect(metrics_gap_ms).toBeGreaterThan(0);
     expect(metrics_gap_ms).toBeLessThanOrEqual(FLUSH_MS);
+  });
+
+  test("has an incident from when a circuit opened until the queue has drained, with what was queued and lost", async () => {
+    expect(await service().incidents(10)).toEqual([]);
+    await service().setMode({ mode: "forced_open", circuits: ["write"], reason: "drill" }, BY);
+    const usage = { ...IDLE_USAGE, accepted: 3, swept: 0, pending: 3, bytes: 30 };
+    await service().notice(busy(2, 1, { usage }));
+    await abortAllDurableObjects();
+    await service().setMode({ mode: "auto", reason: "over" }, BY);
+    expect(await service().incidents(10)).toMatchObject([{ closed_at: null, peak: { queue_size: 3 } }]);
+    // One of the three is in no state any more.
+    await service().calm({ shard: 2, epoch: 1, usage: { ...IDLE_USAGE, accepted: 3, swept: 0, completed: 2 } });
+    expect(await service().incidents(10)).toMatchObject([
+      {
+        service_name: "R2_STORAGE",
+        opened_at: expect.any(String),
+        closed_at: expect.any(String),
+        reason: "drill",
+        peak: { status: "DEGRADED", queue_size: 3 },
+        operations_queued: 3,
+        operations_lost: 1,
+      },
+    ]);
+  });
+
+  test("says when the queue will be drained, by the rate at which it shrinks", async () => {
+    const usage = (pending: number) => ({ ...IDLE_USAGE, pending, bytes: 10 * pending });
+    await service().notice(busy(2, 1, { usage: usage(100) }));
+    await new Promise((resolve) => setTimeout(resolve, 2_100));
+    await service().notice(busy(2, 1, { usage: usage(50) }));
+    const { drainedInMs, fullInMs } = (await service().overview()).estimates;
+    // 50 in the time that has passed: as long again for the other 50.
+    expect(drainedInMs).toBeGreaterThanOrEqual(2_000);
+    expect(fullInMs).toBeNull();
   });
 
   test("is down for the time in which a circuit is forced open", async () => {
