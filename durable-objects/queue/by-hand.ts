@@ -1,10 +1,10 @@
 /** What operators do to single operations: cancel, retry, redrive. */
 import type { Answer, Refusal } from "../../src/shared/protocol";
-import type { Actor, EventType, OperationRecord } from "../../src/shared/records";
+import { type Actor, type EventType, type OperationRecord, recordedEvent } from "../../src/shared/records";
 import { classify } from "./apply";
 import { maxRetries } from "./claim";
 import { type OperationRow, recordOf } from "./operation-row";
-import { end, settleKey } from "./order";
+import { end, operationData, settleKey } from "./order";
 import { headObject } from "./r2-calls";
 import { refusal } from "./refusals";
 import { score } from "./schedule";
@@ -20,7 +20,7 @@ export function cancel(shard: Shard, id: string, by: Actor): Answer<{ operation:
   const now = Date.now();
   end(shard, row, "CANCELLED", now);
   settleKey(shard, row.key, now);
-  record(shard, "OPERATION_CANCELLED", by, { operation_id: id });
+  record(shard, "OPERATION_CANCELLED", by, operationData(row, now));
   shard.changed();
   return operation(shard, id);
 }
@@ -94,14 +94,8 @@ function operation(shard: Shard, id: string): Answer<{ operation: OperationRecor
 }
 
 function record(shard: Shard, type: EventType, by: Actor, data: Record<string, unknown>): void {
-  shard.meta.addEvent({
-    id: crypto.randomUUID(),
-    event_type: type,
-    event_category: "ACTION",
-    severity: "INFO",
-    event_data: { ...data, actor: by.actor, request_id: by.requestId },
-    created_at: new Date().toISOString(),
-  });
+  const actor = { actor: by.actor, request_id: by.requestId };
+  shard.meta.addEvent(recordedEvent(type, "INFO", { ...data, ...actor }, Date.now()));
 }
 
 const notFound = (): Refusal => refusal("NOT_FOUND", "No operation has this id, or it was swept after its retention.");

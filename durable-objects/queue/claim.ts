@@ -1,8 +1,9 @@
 /** Chooses what is applied next. Synchronous: an operation is claimed, parked or put off in one commit. */
 import { FENCE_MARGIN_MS } from "../../src/shared/fence";
+import { recordedEvent } from "../../src/shared/records";
 import type { Claim } from "./apply";
 import type { OperationRow } from "./operation-row";
-import { end, settleKey } from "./order";
+import { end, operationData, settleKey } from "./order";
 import { writeDeadlineMs } from "./r2-calls";
 import { blockedUntil, isChargeable, isExhausted, ownCallUntil } from "./schedule";
 import type { Shard } from "./shard";
@@ -93,14 +94,7 @@ export function park(shard: Shard, row: OperationRow, error: string, now: number
   } else {
     store.park(row, error, now);
     link.usageChanged();
-    meta.addEvent({
-      id: `dead-letter:${row.operation_id}:${row.updated_at}`,
-      event_type: "OPERATION_DEAD_LETTERED",
-      event_category: "QUEUE",
-      severity: "ERROR",
-      event_data: { operation_id: row.operation_id, key: row.key, error },
-      created_at: new Date(now).toISOString(),
-    });
+    meta.addEvent(recordedEvent("OPERATION_DEAD_LETTERED", "ERROR", { ...operationData(row, now), error }, now));
   }
   settleKey(shard, row.key, now);
 }

@@ -1,5 +1,6 @@
+import type { SourcedEvent } from "../../src/shared/event-batch";
 import type { BusyKeys, DrainTerms, ShardQuota } from "../../src/shared/protocol";
-import type { EventRecord } from "../../src/shared/records";
+import type { RecordedEvent } from "../../src/shared/records";
 
 /** Who knows what of this shard. */
 export interface BusyState {
@@ -25,7 +26,9 @@ const INITIAL: BusyState = {
   quota: { operations: 0, bytes: 0 },
 };
 
-export type OutboxEvent = Omit<EventRecord, "seq" | "service_name"> & { id: string };
+/** Events kept while the ServiceDO does not take them. Beyond, it will record that some were lost. */
+const EVENTS_KEPT = 20_000;
+const TRIM_EVERY = 100;
 
 /** Single values of the shard, and events on their way to the ServiceDO. */
 export class MetaStore {
@@ -51,19 +54,33 @@ export class MetaStore {
     this.#write("terms", terms);
   }
 
-  addEvent(event: OutboxEvent): void {
-    this.#sql.exec("INSERT OR IGNORE INTO event_outbox (id, event) VALUES (?, ?)", event.id, JSON.stringify(event));
+  /** Identity of this storage, made at first use. */
+  storageId(): string {
+    const held = this.#read<string>("storage_id");
+    if (held !== null) return held;
+    const made = crypto.randomUUID();
+    this.#write("storage_id", made);
+    return made;
   }
 
-  events(limit: number): OutboxEvent[] {
+  addEvent(event: RecordedEvent): void {
+    const { seq } = this.#sql
+      .exec<{ seq: number }>("INSERT INTO event_outbox (event) VALUES (?) RETURNING seq", JSON.stringify(event))
+      .one();
+    if (seq % TRIM_EVERY === 0) this.removeEvents(seq - EVENTS_KEPT);
+  }
+
+  /** The oldest first. */
+  events(limit: number): SourcedEvent[] {
     return this.#sql
-      .exec<{ event: string }>("SELECT event FROM event_outbox LIMIT ?", limit)
+      .exec<{ seq: number; event: string }>("SELECT seq, event FROM event_outbox ORDER BY seq LIMIT ?", limit)
       .toArray()
-      .map((row) => JSON.parse(row.event) as OutboxEvent);
+      .map(({ seq, event }) => ({ seq, ...(JSON.parse(event) as RecordedEvent) }));
   }
 
-  removeEvent(id: string): void {
-    this.#sql.exec("DELETE FROM event_outbox WHERE id = ?", id);
+  /** Those up to `seq`, which the ServiceDO has. */
+  removeEvents(seq: number): void {
+    this.#sql.exec("DELETE FROM event_outbox WHERE seq <= ?", seq);
   }
 
   #read<T>(name: string): T | null {

@@ -3,6 +3,7 @@
  */
 import { hashKey } from "../../src/shared/keys";
 import type { DirectCall } from "../../src/shared/protocol";
+import { recordedEvent } from "../../src/shared/records";
 import type { OperationRow } from "./operation-row";
 import type { NewOperation } from "./queue-store";
 import { blockedUntil } from "./schedule";
@@ -34,6 +35,12 @@ export function accept(shard: Shard, operation: NewOperation, directCall: Direct
   return row;
 }
 
+/** What an event says of an operation. */
+export function operationData(row: OperationRow, now: number): Record<string, unknown> {
+  const { operation_id, operation_type, key, size, user_id, retry_count, created_at } = row;
+  return { operation_id, operation_type, key, size, user_id, retry_count, age_ms: now - created_at };
+}
+
 /** The final state of an operation: its payload is let go, and what it may still do to R2 is remembered. */
 export function end(
   shard: Shard,
@@ -41,11 +48,13 @@ export function end(
   status: "COMPLETED" | "CANCELLED" | "SUPERSEDED",
   now: number,
 ): void {
-  const { store, calls, payloads, pins, link } = shard;
+  const { store, calls, payloads, pins, link, meta } = shard;
   if (status !== "COMPLETED" && row.first_call_at !== null && row.fingerprint !== null) {
     calls.rememberUnknownPut(row.key, row.fingerprint, row.first_call_at);
   }
   store.finish(row, status, now);
+  // What is cancelled is recorded with who did it.
+  if (status !== "CANCELLED") meta.addEvent(recordedEvent(`OPERATION_${status}`, "INFO", operationData(row, now), now));
   payloads.free(row.operation_id, pins.isPinned(row.operation_id) ? Number.POSITIVE_INFINITY : row.size);
   link.usageChanged();
 }

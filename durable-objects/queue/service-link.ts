@@ -24,11 +24,15 @@ const CONFIRM_WAIT_MS = 1_000;
 const RETRY_MS = 1_000;
 /** The ServiceDO's picture of the queue is at most this old. */
 const USAGE_INTERVAL_MS = 1_000;
+const EVENTS_AT_ONCE = 200;
 
 interface Dependencies {
   readonly shard: number;
-  readonly meta: Pick<MetaStore, "busyState" | "saveBusyState" | "terms" | "saveTerms" | "events" | "removeEvent">;
-  readonly stub: () => Pick<ServiceRpc, "notice" | "calm" | "drain" | "recordEvent">;
+  readonly meta: Pick<
+    MetaStore,
+    "busyState" | "saveBusyState" | "terms" | "saveTerms" | "storageId" | "events" | "removeEvents"
+  >;
+  readonly stub: () => Pick<ServiceRpc, "notice" | "calm" | "drain" | "takeEvents">;
   readonly usage: () => ShardUsage;
 }
 
@@ -277,14 +281,20 @@ export class ServiceLink {
     if (!this.isConfirmed || usageIsDue) {
       await answered(this.#sendNotice(), CALL_TIMEOUT_MS).catch(() => undefined);
     }
-    for (const event of this.#deps.meta.events(50)) {
-      try {
-        await answered(this.#deps.stub().recordEvent(event), CALL_TIMEOUT_MS);
-        this.#deps.meta.removeEvent(event.id);
-      } catch {
-        this.#failed();
-        return;
-      }
+    await this.#sendEvents().catch(() => this.#failed());
+  }
+
+  /** What the ServiceDO has taken already, and has lost the answer to, it recognises by its number. */
+  async #sendEvents(): Promise<void> {
+    const { meta, shard, stub } = this.#deps;
+    for (;;) {
+      const events = meta.events(EVENTS_AT_ONCE);
+      const first = events[0];
+      if (first === undefined) return;
+      const batch = { source: `shard:${shard}`, epoch: meta.storageId(), after: 0, events };
+      const { taken } = await answered(stub().takeEvents(batch), CALL_TIMEOUT_MS);
+      if (taken < first.seq) throw new Error("the ServiceDO has taken none of the events");
+      meta.removeEvents(taken);
     }
   }
 

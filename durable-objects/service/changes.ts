@@ -1,6 +1,6 @@
 /** What changed from one moment to the next, as events. Pure. */
 import { type CircuitState, OPERATION_CLASSES, type OperationClass } from "../../src/shared/protocol";
-import type { EventRecord, EventType, ServiceStatus } from "../../src/shared/records";
+import { type EventType, recordedEvent, type ServiceStatus, type Severity } from "../../src/shared/records";
 import type { NewEvent } from "./service-store";
 import { isRejecting, isWell } from "./status";
 
@@ -9,8 +9,6 @@ export interface Seen {
   readonly circuits: Readonly<Record<OperationClass, { readonly state: CircuitState; readonly openUntil: number }>>;
   readonly status: ServiceStatus;
 }
-
-type Severity = EventRecord["severity"];
 
 const CIRCUIT_SEVERITY: Readonly<Record<CircuitState, Severity>> = {
   CLOSED: "INFO",
@@ -28,35 +26,9 @@ const STATUS_SEVERITY: Readonly<Record<ServiceStatus, Severity>> = {
   OFFLINE: "CRITICAL",
 };
 
-/** What happens to a service itself; its shards tell of the rest. */
-const CATEGORY = {
-  SERVICE_STATUS_CHANGED: "STATUS",
-  CIRCUIT_STATE_CHANGED: "CIRCUIT",
-  PROBE_FAILED: "CIRCUIT",
-  MODE_CHANGED: "ACTION",
-  FAULTS_CHANGED: "FAULT",
-  CONFIG_CHANGED: "CONFIG",
-  QUEUE_PAUSED: "QUEUE",
-  QUEUE_RESUMED: "QUEUE",
-  SHARD_BUSY: "QUEUE",
-  SHARD_CALM: "QUEUE",
-} as const satisfies Partial<Record<EventType, EventRecord["event_category"]>>;
-
 /** A new event with an id of its own. */
-export function newEvent(
-  type: keyof typeof CATEGORY,
-  severity: Severity,
-  data: Record<string, unknown>,
-  now: number,
-): NewEvent {
-  return {
-    id: crypto.randomUUID(),
-    event_type: type,
-    event_category: CATEGORY[type],
-    severity,
-    event_data: data,
-    created_at: new Date(now).toISOString(),
-  };
+export function newEvent(type: EventType, severity: Severity, data: Record<string, unknown>, now: number): NewEvent {
+  return { ...recordedEvent(type, severity, data, now), id: crypto.randomUUID() };
 }
 
 /** The classes whose circuit changed its state. */

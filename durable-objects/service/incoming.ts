@@ -8,7 +8,7 @@ import {
   type IsolateReport,
   type ShardNotice,
 } from "../../src/shared/protocol";
-import { EVENT_TYPES } from "../../src/shared/records";
+import { eventFields } from "../shared/event-intake";
 import type { NewEvent } from "./service-store";
 
 const count = z.int().min(0);
@@ -32,6 +32,7 @@ const report = z.object({
   bucketCalls: z.partialRecord(z.enum(BUCKET_METHODS), count),
   rejected: z.object({ read: count, write: count }),
   failedReports: count,
+  failovers: z.object({ queuedWrites: count, queuedReads: count, cachedReads: count }).optional(),
 });
 
 const usage = z.object({
@@ -58,14 +59,7 @@ const notice = z.object({
 const calm = z.object({ shard, epoch: count, usage });
 const drain = z.object({ shard, report, usage, ready: count });
 
-const event = z.object({
-  id: name,
-  event_type: z.enum(EVENT_TYPES),
-  event_category: z.enum(["STATUS", "CIRCUIT", "QUEUE", "ACTION", "CONFIG", "FAULT"]),
-  severity: z.enum(["INFO", "WARNING", "ERROR", "CRITICAL"]),
-  event_data: z.record(z.string(), z.unknown()),
-  created_at: z.iso.datetime(),
-});
+const event = z.object({ id: name, ...eventFields });
 
 /** These throw on what does not fit; fields of a newer release are left out. */
 export const parseReport = (value: unknown): IsolateReport => report.parse(value) as IsolateReport;

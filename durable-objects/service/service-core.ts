@@ -1,5 +1,5 @@
 import { isExpired } from "../../src/bucket/fault-rules";
-import { queueStub } from "../../src/bucket/stubs";
+import { queueStub, systemStub } from "../../src/bucket/stubs";
 import { force } from "../../src/circuit/circuit";
 import { leaseMs } from "../../src/circuit/snapshot";
 import type { FailoverEnv } from "../../src/shared/env";
@@ -21,11 +21,14 @@ import { expiredByHand, isNothing } from "./by-hand";
 import { changedCircuits, changeEvents, newEvent, type Seen } from "./changes";
 import { estimate, type QueueTrack, track } from "./estimates";
 import { createEvidence, type Evidence, forgetEvidence, isCurrent, judge, takeReport } from "./evidence";
+import { FailoverFold } from "./failovers";
+import { FeedLink } from "./feed-link";
 import { History, longestSilenceMs } from "./history";
 import { account } from "./incidents";
 import { isShardReporter, Leases } from "./leases";
 import { countReport, createMetrics, healthMetrics } from "./metrics";
 import { Prober } from "./prober";
+import { filledPercent, milestones, nextFill } from "./queue-fill";
 import { type ServiceState, statusRow } from "./service-state";
 import type { ServiceStore } from "./service-store";
 import { circuitViews, drainTerms, isIncident, snapshot, statusNow, totalUsage, visiblePart } from "./service-views";
@@ -46,6 +49,8 @@ export class ServiceCore {
   readonly leases: Leases;
   readonly calls: BucketCalls = createBucketCalls();
   readonly history: History;
+  readonly #feed: FeedLink;
+  readonly #failovers = new FailoverFold();
   readonly #prober: Prober;
   readonly #evidence: Evidence = createEvidence();
   readonly #metrics = createMetrics();
@@ -75,6 +80,15 @@ export class ServiceCore {
     const isClimbing = circuitViews(state, now).write.ramp !== null;
     this.#budget = createBudget(isClimbing ? 1 : topLevel(state.shardCount));
     this.#prober = new Prober(env, state, this.#evidence, this.calls);
+    this.#feed = new FeedLink({
+      service: state.name,
+      epoch: state.storageId,
+      store,
+      take: async (batch) => await systemStub(env).takeEvents(batch),
+      background: (work) => ctx.waitUntil(work),
+      failed: () => this.settle(Date.now()),
+      random: Math.random,
+    });
   }
 
   // ── taking in ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -86,6 +100,7 @@ export class ServiceCore {
     this.history.count(tallyOf(report), now);
     const told = leases.toldTo(report.reporter);
     countCalls(this.calls, isShard ? "drain" : "isolates", report.bucketCalls, (c) => told?.[c].isRejecting === true);
+    if (report.failovers !== undefined) this.#failovers.add(report.failovers);
     if (isShard && report.counts.write.success > 0) state.lastWriteSuccessAt = now;
     if (isShard && isCurrent(state, leases, report.reporter, "write", now)) {
       recordRound(this.#budget, report.counts.write, topLevel(state.shardCount));
@@ -129,11 +144,16 @@ export class ServiceCore {
     if (reason !== null) state.reason = reason;
     this.#recordChanges(now);
     this.#remember(now);
+    this.#recordMilestones(now);
+    const failovers = this.#failovers.takeDue(now);
+    if (failovers !== null) this.store.addEvent(newEvent("FAILOVER_ACTIVATED", "WARNING", failovers, now));
     const probeAt = nextProbeAt(state, this.#prober.probing(isSuspect), now);
     // Nobody waits for it, least of all a reporter.
     if (probeAt !== null && probeAt <= now) this.#probing = this.probe().then(noop, this.#logged("a probe broke down"));
     this.ctx.waitUntil(this.#probing);
-    this.#arm(earliest(nextAlarmAt(state, this.#prober.probing(isSuspect), now), this.history.flushAt), now);
+    this.#feed.send(now);
+    const alarmAt = nextAlarmAt(state, this.#prober.probing(isSuspect), now);
+    this.#arm(earliest(alarmAt, this.history.flushAt, this.#feed.dueAt, this.#failovers.dueAt), now);
   }
 
   #remember(now: number): void {
@@ -169,6 +189,11 @@ export class ServiceCore {
   /** Resolves when the probe that is under way has ended. */
   get probing(): Promise<void> {
     return this.#probing;
+  }
+
+  /** Until the system feed has what was recorded so far: bounded, and never rejects. */
+  told(): Promise<void> {
+    return this.#feed.arrived();
   }
 
   /** The alarm has fired, or may have been lost: it is set anew by the next `settle`. */
@@ -224,6 +249,21 @@ export class ServiceCore {
     if (isPushed) this.wakeBusyShards(now);
   }
 
+  #recordMilestones(now: number): void {
+    const { state } = this;
+    const usage = totalUsage(state);
+    const operations = usage.pending + usage.processing;
+    const percent = filledPercent(usage, state.config);
+    const fill = nextFill(state.queueFill, operations, percent);
+    if (fill === state.queueFill) return;
+    const data = { operations, bytes: usage.bytes, percent: Math.round(percent), failed: usage.failed };
+    for (const { type, severity } of milestones(state.queueFill, fill)) {
+      this.store.addEvent(newEvent(type, severity, data, now));
+    }
+    state.queueFill = fill;
+    this.save(now);
+  }
+
   #logged(message: string) {
     return (error: unknown) =>
       console.warn(JSON.stringify({ level: "warn", message, service: this.state.name, error: String(error) }));
@@ -277,12 +317,12 @@ function holdMs(paused: boolean, write: CircuitView, now: number): number {
   return Math.min(LONGEST_HOLD_MS, Math.max(SHORTEST_HOLD_MS, write.openUntil - now));
 }
 
-const noop = () => undefined;
-
-function earliest(one: number | null, other: number | null): number | null {
-  if (one === null || other === null) return one ?? other;
-  return Math.min(one, other);
+function earliest(...times: readonly (number | null)[]): number | null {
+  const known = times.filter((at) => at !== null);
+  return known.length === 0 ? null : Math.min(...known);
 }
+
+const noop = () => undefined;
 
 function seenOf({ circuits, status }: ServiceState): Seen {
   const seen = (operationClass: OperationClass) => {

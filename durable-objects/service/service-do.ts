@@ -2,9 +2,11 @@ import { DurableObject } from "cloudflare:workers";
 import initial from "../../migrations/service/0001_initial.sql";
 import { isExpired } from "../../src/bucket/fault-rules";
 import { faultProblem, parseFaults } from "../../src/bucket/fault-schema";
+import { systemStub } from "../../src/bucket/stubs";
 import { configure, force } from "../../src/circuit/circuit";
 import { DEFAULT_CONFIG, type EffectiveConfig } from "../../src/shared/config";
-import { type FailoverEnv, namespace, rawBucket } from "../../src/shared/env";
+import { type FailoverEnv, rawBucket } from "../../src/shared/env";
+import type { EventBatch, EventsTaken } from "../../src/shared/event-batch";
 import {
   type Answer,
   type CalmNotice,
@@ -22,7 +24,6 @@ import {
 import type {
   Actor,
   AvailabilityRecord,
-  EventRecord,
   HealthMetrics,
   IncidentRecord,
   ServiceHistoryRecord,
@@ -30,13 +31,14 @@ import type {
 } from "../../src/shared/records";
 import type {
   ClassTotals,
+  EventPage,
   ModeChange,
   ProbeResult,
   ServiceOverview,
   ServiceRpc,
-  SystemRpc,
 } from "../../src/shared/rpc";
 import { within } from "../../src/shared/within";
+import { EventIntake } from "../shared/event-intake";
 import { migrate } from "../shared/migrate";
 import { changedByHand, modeProblem } from "./by-hand";
 import { newEvent } from "./changes";
@@ -59,6 +61,7 @@ const REFUSED_SHARD = { operations: 0, bytes: 0 };
  */
 export class ServiceDO extends DurableObject<FailoverEnv> implements ServiceRpc {
   readonly #store: ServiceStore;
+  readonly #intake: EventIntake;
   #core: ServiceCore | null = null;
   #starting: Promise<ServiceCore> | null = null;
   #configReadAt = 0;
@@ -67,7 +70,8 @@ export class ServiceDO extends DurableObject<FailoverEnv> implements ServiceRpc 
   constructor(ctx: DurableObjectState, env: FailoverEnv) {
     super(ctx, env);
     migrate(ctx, MIGRATIONS);
-    this.#store = new ServiceStore(ctx.storage.sql);
+    this.#store = new ServiceStore(ctx.storage.sql, ctx.id.name ?? "");
+    this.#intake = new EventIntake(ctx.storage.sql, this.#store.log);
     const row = this.#store.status();
     if (row === null) return;
     const now = Date.now();
@@ -148,11 +152,10 @@ export class ServiceDO extends DurableObject<FailoverEnv> implements ServiceRpc 
     this.#store.addEvent(newEvent("MODE_CHANGED", "WARNING", data, now));
     core.settle(now);
     core.save(now);
-    return {
-      ok: true,
-      record: serviceRecord(state, core.metrics(now), now),
-      snapshot: core.snapshotFor(null, now),
-    };
+    const record = serviceRecord(state, core.metrics(now), now);
+    const snapshot = core.snapshotFor(null, now);
+    await core.told();
+    return { ok: true, record, snapshot };
   }
 
   async setFaults(
@@ -174,7 +177,9 @@ export class ServiceDO extends DurableObject<FailoverEnv> implements ServiceRpc 
     this.#store.saveFaults(core.state.faults);
     this.#store.addEvent(newEvent("FAULTS_CHANGED", "WARNING", { faults: core.state.faults, ...named(by) }, now));
     core.settle(now);
-    return { ok: true, faults: core.state.faults, snapshot: core.snapshotFor(null, now) };
+    const snapshot = core.snapshotFor(null, now);
+    await core.told();
+    return { ok: true, faults: core.state.faults, snapshot };
   }
 
   async faults(): Promise<readonly FaultRule[]> {
@@ -191,13 +196,15 @@ export class ServiceDO extends DurableObject<FailoverEnv> implements ServiceRpc 
       this.#store.addEvent(newEvent(paused ? "QUEUE_PAUSED" : "QUEUE_RESUMED", "WARNING", named(by), now));
     }
     core.settle(now);
+    await core.told();
     return { ok: true, paused };
   }
 
-  async events(since: number | null, limit: number): Promise<{ storageId: string; events: EventRecord[] }> {
+  async events(since: number | null, limit: number): Promise<EventPage> {
     const core = await this.#ready();
     core.settle(Date.now());
-    return { storageId: core.state.storageId, events: this.#store.events(core.state.name, since, limit) };
+    const { head, oldest } = this.#store.log;
+    return { storageId: core.state.storageId, events: this.#store.events(since, limit), head, oldest };
   }
 
   async configChanged(config: EffectiveConfig, by: Actor): Promise<void> {
@@ -264,6 +271,14 @@ export class ServiceDO extends DurableObject<FailoverEnv> implements ServiceRpc 
     return core.grant(shard, report.reporter, ready, now);
   }
 
+  async takeEvents(batch: EventBatch): Promise<EventsTaken> {
+    const core = await this.#ready();
+    const now = Date.now();
+    const taken = this.#intake.take(batch, core.state.name, now);
+    core.settle(now);
+    return taken;
+  }
+
   async recordEvent(sent: NewEvent): Promise<void> {
     const event = parseEvent(sent);
     const core = await this.#ready();
@@ -315,7 +330,7 @@ export class ServiceDO extends DurableObject<FailoverEnv> implements ServiceRpc 
   /** The config in force; null when SystemDO does not answer. */
   async #register(name: string): Promise<EffectiveConfig | null> {
     try {
-      return completeConfig(await within(systemObject(this.env).register(name), SYSTEM_TIMEOUT_MS, noAnswer));
+      return completeConfig(await within(systemStub(this.env).register(name), SYSTEM_TIMEOUT_MS, noAnswer));
     } catch (error) {
       const message = "the config was not read, the stored one stays in force";
       console.warn(JSON.stringify({ level: "warn", message, service: name, error: String(error) }));
@@ -356,11 +371,6 @@ export class ServiceDO extends DurableObject<FailoverEnv> implements ServiceRpc 
   #mayInject(): boolean {
     return this.env.FAULT_INJECTION === "on";
   }
-}
-
-function systemObject(env: FailoverEnv): SystemRpc {
-  const objects = namespace(env, "SYSTEM_DO");
-  return objects.get(objects.idFromName("system")) as unknown as SystemRpc;
 }
 
 const noAnswer = () => new Error(`no answer within ${SYSTEM_TIMEOUT_MS} ms`);

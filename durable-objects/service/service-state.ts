@@ -4,6 +4,7 @@ import { type CircuitSettings, circuitSettings } from "../../src/circuit/setting
 import { type EffectiveConfig, QUEUE_CONFIG, SERVICE_CONFIG } from "../../src/shared/config";
 import type { FaultRule, OperationClass } from "../../src/shared/protocol";
 import type { HealthMetrics, ServiceMode, ServiceStatus } from "../../src/shared/records";
+import type { QueueFill } from "./queue-fill";
 import type { ShardRecord, StatusRow } from "./service-store";
 import { worseState } from "./status";
 
@@ -35,6 +36,7 @@ export interface ServiceState {
   config: EffectiveConfig;
   faults: readonly FaultRule[];
   clockOffsetMs: number;
+  queueFill: QueueFill;
   readonly shards: Map<number, ShardRecord>;
   status: ServiceStatus;
   lastWriteSuccessAt: number | null;
@@ -62,6 +64,7 @@ export function newService(name: string, config: EffectiveConfig, hasProbe: bool
     config,
     faults: [],
     clockOffsetMs: 0,
+    queueFill: "empty",
     shards: new Map(),
     status: "HEALTHY",
     lastWriteSuccessAt: null,
@@ -92,6 +95,7 @@ export function storedService(
     config,
     faults,
     clockOffsetMs: row.clock_offset_ms,
+    queueFill: row.queue_fill as QueueFill,
     shards: new Map(shards.map((shard) => [shard.shard, shard])),
     status: row.status as ServiceStatus,
     lastWriteSuccessAt: row.last_write_success_at,
@@ -117,6 +121,7 @@ export function statusRow(state: ServiceState, metrics: HealthMetrics, trustedUn
     paused: state.paused ? 1 : 0,
     config: JSON.stringify(state.config),
     clock_offset_ms: state.clockOffsetMs,
+    queue_fill: state.queueFill,
     trusted_until: trustedUntil,
     last_write_success_at: state.lastWriteSuccessAt,
     last_check_at: state.lastCheckAt,

@@ -1,6 +1,7 @@
 /** All SQL of the ServiceDO, as named statements over typed rows. */
 import type { BusyKeys, FaultRule, ShardQuota, ShardUsage } from "../../src/shared/protocol";
-import type { EventCategory, EventRecord, EventType } from "../../src/shared/records";
+import type { EventRecord, RecordedEvent } from "../../src/shared/records";
+import { EventLog } from "../shared/event-log";
 
 export interface StatusRow extends Record<string, SqlStorageValue> {
   service_name: string;
@@ -18,6 +19,7 @@ export interface StatusRow extends Record<string, SqlStorageValue> {
   paused: number;
   config: string;
   clock_offset_ms: number;
+  queue_fill: string;
   trusted_until: number;
   last_write_success_at: number | null;
   last_check_at: number | null;
@@ -34,10 +36,15 @@ export interface ShardRecord {
 }
 
 /** An event to be recorded. The same `id` again changes nothing. */
-export type NewEvent = Omit<EventRecord, "seq" | "service_name"> & { readonly id: string };
+export type NewEvent = RecordedEvent & { readonly id: string };
 
 /** Events kept; a subscriber that is further behind starts from a snapshot. */
 const EVENTS_KEPT = 10_000;
+/** Events kept because the system feed has not got them yet. Beyond, the feed will say that some were lost. */
+const UNDELIVERED_KEPT = 100_000;
+
+/** How far others have got in the events: `feed`, the system feed. */
+type Cursor = "feed";
 
 const STATUS_COLUMNS = [
   "service_name",
@@ -54,6 +61,7 @@ const STATUS_COLUMNS = [
   "paused",
   "config",
   "clock_offset_ms",
+  "queue_fill",
   "trusted_until",
   "last_write_success_at",
   "last_check_at",
@@ -67,7 +75,14 @@ const SAVE_STATUS = `
   ON CONFLICT (id) DO UPDATE SET ${STATUS_COLUMNS.map((column) => `${column} = excluded.${column}`).join(", ")}`;
 
 export class ServiceStore {
-  constructor(private readonly sql: SqlStorage) {}
+  readonly log: EventLog;
+
+  constructor(
+    private readonly sql: SqlStorage,
+    private readonly service: string,
+  ) {
+    this.log = new EventLog(sql);
+  }
 
   status(): StatusRow | null {
     return this.#all<StatusRow>(`SELECT ${STATUS_COLUMNS.join(", ")} FROM service_status WHERE id = 1`)[0] ?? null;
@@ -125,47 +140,31 @@ export class ServiceStore {
 
   /** Appends the event under the next number, unless its id is known. */
   addEvent(event: NewEvent): void {
-    const added = this.#all<{ seq: number }>(
-      `INSERT INTO system_events (seq, event_id, event_type, event_category, severity, event_data, created_at)
-       SELECT (SELECT COALESCE(MAX(seq), 0) + 1 FROM system_events), ?, ?, ?, ?, ?, ?
-       WHERE NOT EXISTS (SELECT 1 FROM system_events WHERE event_id = ?)
-       RETURNING seq`,
-      event.id,
-      event.event_type,
-      event.event_category,
-      event.severity,
-      JSON.stringify(event.event_data),
-      event.created_at,
-      event.id,
-    )[0];
-    if (added !== undefined) this.sql.exec("DELETE FROM system_events WHERE seq <= ?", added.seq - EVENTS_KEPT);
+    if (this.log.append({ ...event, service_name: this.service }) !== null) this.#trimEvents();
   }
 
-  /** Events after `since`, oldest first. */
-  events(service: string, since: number | null, limit: number): EventRecord[] {
-    const rows = this.#all<{
-      seq: number;
-      event_type: string;
-      event_category: string;
-      severity: string;
-      event_data: string;
-      created_at: string;
-    }>(
-      `SELECT seq, event_type, event_category, severity, event_data, created_at
-       FROM system_events WHERE seq > ? ORDER BY seq ${since === null ? "DESC" : "ASC"} LIMIT ?`,
-      since ?? 0,
-      limit,
+  /** Events after `since`, or the last ones; in order. */
+  events(since: number | null, limit: number): EventRecord[] {
+    return since === null ? this.log.latest(limit) : this.log.after(since, limit);
+  }
+
+  cursor(name: Cursor): number {
+    return this.#all<{ seq: number }>("SELECT seq FROM cursors WHERE name = ?", name)[0]?.seq ?? 0;
+  }
+
+  saveCursor(name: Cursor, seq: number): void {
+    this.sql.exec(
+      "INSERT INTO cursors (name, seq) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET seq = excluded.seq",
+      name,
+      seq,
     );
-    if (since === null) rows.reverse();
-    return rows.map((row) => ({
-      seq: row.seq,
-      event_type: row.event_type as EventType,
-      event_category: row.event_category as EventCategory,
-      service_name: service,
-      severity: row.severity as EventRecord["severity"],
-      event_data: JSON.parse(row.event_data) as Record<string, unknown>,
-      created_at: row.created_at,
-    }));
+  }
+
+  #trimEvents(): void {
+    const { head } = this.log;
+    if (head > EVENTS_KEPT) {
+      this.log.trim(Math.min(head - EVENTS_KEPT, Math.max(this.cursor("feed"), head - UNDELIVERED_KEPT)));
+    }
   }
 
   #all<Row extends Record<string, SqlStorageValue>>(query: string, ...bindings: SqlStorageValue[]): Row[] {

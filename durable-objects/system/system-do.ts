@@ -3,10 +3,12 @@ import initial from "../../migrations/system/0001_initial.sql";
 import { serviceStub } from "../../src/bucket/stubs";
 import { type EffectiveConfig, NOTIFICATION_SECTION, QUEUE_SECTION } from "../../src/shared/config";
 import { bucketBindings, type FailoverEnv } from "../../src/shared/env";
+import type { EventBatch, EventsTaken } from "../../src/shared/event-batch";
 import type { Answer } from "../../src/shared/protocol";
-import type { Actor, ConfigRecord } from "../../src/shared/records";
-import type { SystemRpc } from "../../src/shared/rpc";
+import { type Actor, type ConfigRecord, recordedEvent } from "../../src/shared/records";
+import type { EventPage, SystemRpc } from "../../src/shared/rpc";
 import { within } from "../../src/shared/within";
+import { EventIntake } from "../shared/event-intake";
 import { migrate } from "../shared/migrate";
 import { checkedRule, configOf, configRecord, configRecords, descriptionOf } from "./config-table";
 import { SystemStore } from "./system-store";
@@ -16,14 +18,16 @@ const PUSH_TIMEOUT_MS = 2_000;
 /** Simultaneous outgoing connections of one object. */
 const PUSHES_AT_ONCE = 6;
 
-/** The one object above the services: who they are, and the config in force (DESIGN §8). */
+/** The one object above the services: who they are, the config in force, and the merged feed of events (DESIGN §8). */
 export class SystemDO extends DurableObject<FailoverEnv> implements SystemRpc {
   readonly #store: SystemStore;
+  readonly #intake: EventIntake;
 
   constructor(ctx: DurableObjectState, env: FailoverEnv) {
     super(ctx, env);
     migrate(ctx, MIGRATIONS);
     this.#store = new SystemStore(ctx.storage.sql);
+    this.#intake = new EventIntake(ctx.storage.sql, this.#store.log);
   }
 
   async register(service: string): Promise<EffectiveConfig> {
@@ -35,6 +39,18 @@ export class SystemDO extends DurableObject<FailoverEnv> implements SystemRpc {
     return this.#store.services();
   }
 
+  async takeEvents(batch: EventBatch): Promise<EventsTaken> {
+    const taken = this.#intake.take(batch, batch.source, Date.now());
+    this.#store.trimEvents();
+    return taken;
+  }
+
+  async events(since: number | null, limit: number): Promise<EventPage> {
+    const { log, storageId } = this.#store;
+    const events = since === null ? log.latest(limit) : log.after(since, limit);
+    return { storageId, events, head: log.head, oldest: log.oldest };
+  }
+
   async config(): Promise<ConfigRecord[]> {
     return configRecords(this.#store.config(), this.#known());
   }
@@ -42,8 +58,12 @@ export class SystemDO extends DurableObject<FailoverEnv> implements SystemRpc {
   async setConfig(section: string, key: string, value: unknown, by: Actor): Promise<Answer<{ record: ConfigRecord }>> {
     const rule = checkedRule(section, key, value);
     if ("ok" in rule) return rule;
-    this.#store.saveConfig(section, key, Number(value), descriptionOf(key, rule), by.actor, Date.now());
+    const now = Date.now();
+    const { config_value: from } = configRecord(this.#store.config(), section, key, rule);
+    this.#store.saveConfig(section, key, Number(value), descriptionOf(key, rule), by.actor, now);
     const record = configRecord(this.#store.config(), section, key, rule);
+    const data = { section, key, from, to: record.config_value, actor: by.actor, request_id: by.requestId };
+    this.#store.addEvent(recordedEvent("CONFIG_SET", "INFO", data, now), section);
     await this.#push(section, by);
     return { ok: true, record };
   }

@@ -1,4 +1,10 @@
 /** All SQL of the SystemDO, as named statements over typed rows. */
+import type { RecordedEvent } from "../../src/shared/records";
+import { EventLog } from "../shared/event-log";
+
+/** Events of the merged feed that are kept; a subscriber that is further behind starts from a snapshot. */
+const EVENTS_KEPT = 50_000;
+
 export interface ConfigRow extends Record<string, SqlStorageValue> {
   service_name: string;
   config_key: string;
@@ -8,7 +14,24 @@ export interface ConfigRow extends Record<string, SqlStorageValue> {
 }
 
 export class SystemStore {
-  constructor(private readonly sql: SqlStorage) {}
+  readonly log: EventLog;
+  /** Identity of this storage: the feed's epoch. */
+  readonly storageId: string;
+
+  constructor(private readonly sql: SqlStorage) {
+    this.log = new EventLog(sql);
+    sql.exec("INSERT INTO identity (id, storage_id) VALUES (1, ?) ON CONFLICT (id) DO NOTHING", crypto.randomUUID());
+    this.storageId = sql.exec<{ storage_id: string }>("SELECT storage_id FROM identity WHERE id = 1").one().storage_id;
+  }
+
+  /** Appends an event of this object's own to the feed. */
+  addEvent(event: RecordedEvent, about: string): void {
+    this.log.append({ ...event, service_name: about, id: crypto.randomUUID() });
+  }
+
+  trimEvents(): void {
+    this.log.trim(this.log.head - EVENTS_KEPT);
+  }
 
   addService(service: string, now: number): void {
     this.sql.exec(

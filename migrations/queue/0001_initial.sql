@@ -90,5 +90,5 @@ CREATE INDEX idx_ledger_at ON ledger(at);
 -- Single values: epoch and its confirmation, quota, terms.
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
--- Events on their way to the ServiceDO.
-CREATE TABLE event_outbox (id TEXT PRIMARY KEY, event TEXT NOT NULL) WITHOUT ROWID;
+-- Events on their way to the ServiceDO. Numbers are never given out twice: it tells by them what it has.
+CREATE TABLE event_outbox (seq INTEGER PRIMARY KEY AUTOINCREMENT, event TEXT NOT NULL);

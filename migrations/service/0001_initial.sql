@@ -15,6 +15,7 @@ CREATE TABLE service_status (
     paused INTEGER NOT NULL DEFAULT 0,
     config TEXT NOT NULL,
     clock_offset_ms INTEGER NOT NULL DEFAULT 0,
+    queue_fill TEXT NOT NULL DEFAULT 'empty', -- empty, some, half, most, full: the last milestone told
     trusted_until INTEGER NOT NULL DEFAULT 0,
     last_write_success_at INTEGER,
     last_check_at INTEGER,
@@ -30,10 +31,25 @@ CREATE TABLE system_events (
     event_id TEXT NOT NULL UNIQUE,
     event_type TEXT NOT NULL,
     event_category TEXT NOT NULL,
+    service_name TEXT NOT NULL,
     severity TEXT NOT NULL DEFAULT 'INFO',
     event_data TEXT NOT NULL DEFAULT '{}',
     created_at TEXT NOT NULL
 );
+
+-- The last event taken of each source that tells this object of events: deduplicates what is sent again.
+CREATE TABLE event_sources (
+    source TEXT NOT NULL,
+    epoch TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    PRIMARY KEY (source, epoch)
+) WITHOUT ROWID;
+
+-- How far others have got in system_events.
+CREATE TABLE cursors (
+    name TEXT PRIMARY KEY,
+    seq INTEGER NOT NULL
+) WITHOUT ROWID;
 
 -- Every shard that was ever busy. `busy` is JSON: null (calm), "all", or a list of key hashes.
 CREATE TABLE shards (

@@ -68,6 +68,7 @@ async function removeAll(
   if (direct.length > 0) stored.push(...(await removeDirectly(session, direct, isSingle, own)));
   if (problem !== null) throw problem;
   for (const key of wanted) followOwnWrite(state.ownWrites, key);
+  state.failovers.queuedWrites += stored.length;
   return stored.length === 0 ? { kind: "deleted" } : { kind: "queued", operations: stored };
 }
 

@@ -4,7 +4,7 @@ import { stateAt } from "../circuit/circuit";
 import { putBack, reportAnswered, reportDue, reportFailed, reportSent, take } from "../circuit/reporter";
 import type { FailoverEnv } from "../shared/env";
 import { FailoverError } from "../shared/errors";
-import type { IsolateReport, OperationClass, Snapshot } from "../shared/protocol";
+import { type IsolateReport, NO_FAILOVERS, type OperationClass, type Snapshot } from "../shared/protocol";
 import { within } from "../shared/within";
 import { mayAdmit } from "./admission";
 import { createIsolateState, type IsolateState, isTrusted, knownShards, takeSnapshot } from "./isolate-state";
@@ -153,10 +153,11 @@ async function report(env: FailoverEnv, state: IsolateState): Promise<boolean> {
 
 function takeReport(state: IsolateState, now: number): IsolateReport {
   const bucketCalls = { ...state.bucketCalls };
-  const rejected = { ...state.rejected };
+  const { rejected, failovers } = state;
   state.bucketCalls = {};
   state.id ??= crypto.randomUUID();
   state.rejected = { read: 0, write: 0 };
+  state.failovers = { ...NO_FAILOVERS };
   return {
     reporter: state.id,
     counts: take(state.reporter.counters),
@@ -164,6 +165,7 @@ function takeReport(state: IsolateState, now: number): IsolateReport {
     bucketCalls,
     rejected,
     failedReports: state.reporter.failedReports,
+    failovers,
   };
 }
 
@@ -174,6 +176,10 @@ function returnReport(state: IsolateState, sent: IsolateReport): void {
   }
   state.rejected.read += sent.rejected.read;
   state.rejected.write += sent.rejected.write;
+  const { queuedWrites, queuedReads, cachedReads } = sent.failovers ?? NO_FAILOVERS;
+  state.failovers.queuedWrites += queuedWrites;
+  state.failovers.queuedReads += queuedReads;
+  state.failovers.cachedReads += cachedReads;
 }
 
 function delay(ms: number): Promise<void> {

@@ -11,6 +11,8 @@ import { hashKey, shardOf } from "../shared/keys";
 import {
   type BucketMethod,
   type CircuitView,
+  type FailoverCounts,
+  NO_FAILOVERS,
   OPERATION_CLASSES,
   type OperationClass,
   type ShardView,
@@ -18,6 +20,8 @@ import {
 } from "../shared/protocol";
 import { type CacheMemory, createCacheMemory } from "./cache-memory";
 import type { OwnWrites } from "./own-writes";
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
 export interface IsolateState {
   readonly service: string;
@@ -34,6 +38,7 @@ export interface IsolateState {
   readonly openedUnder: Record<OperationClass, number | null>;
   bucketCalls: Partial<Record<BucketMethod, number>>;
   rejected: Record<OperationClass, number>;
+  failovers: Mutable<FailoverCounts>;
   /** Keys with a write that may yet land and of which no shard could be told, each with the end of its fence. */
   readonly quarantined: Map<string, number>;
   /** A shard has not answered a read: until then no bounded read waits for another one. */
@@ -57,6 +62,7 @@ export function createIsolateState(service: string): IsolateState {
     openedUnder: { read: null, write: null },
     bucketCalls: {},
     rejected: { read: 0, write: 0 },
+    failovers: { ...NO_FAILOVERS },
     quarantined: new Map(),
     ownWrites: new Map(),
     cacheMemory: createCacheMemory(),

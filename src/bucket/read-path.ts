@@ -117,9 +117,10 @@ async function settled<T>(
   { pending, ledger }: PeekReply,
 ): Promise<Found<T> | null> {
   if (pending === null || (await isOverwritten(session, pending, ledger))) return fromR2(session, request);
-  if (pending.kind === "delete") return { source: "queue", object: null };
-  const object = await request.fromQueue(pending);
-  return object === null ? null : { source: "queue", object };
+  const object = pending.kind === "delete" ? null : await request.fromQueue(pending);
+  if (object === null && pending.kind !== "delete") return null;
+  session.state.failovers.queuedReads += 1;
+  return { source: "queue", object };
 }
 
 /**
@@ -167,10 +168,11 @@ async function fromR2<T>(session: Session, request: Read<T>): Promise<Found<T>> 
 }
 
 /** Nothing is known to be queued for the key, and R2 does not answer. */
-async function withoutR2<T>({ isStrong }: Session, request: Read<T>, error: Error): Promise<Found<T>> {
+async function withoutR2<T>({ isStrong, state }: Session, request: Read<T>, error: Error): Promise<Found<T>> {
   request.check();
   const object = isStrong ? null : await request.fromCache();
   if (object === null) throw error;
+  state.failovers.cachedReads += 1;
   return { source: "cache", object };
 }
 

@@ -163,6 +163,7 @@ async function queued(session: Session, write: QueuedWrite & { put: { metadata: 
   const reply = await enqueue(session, write);
   if (reply.verdict === "condition_failed") return { kind: "condition_failed" };
   const { stored } = reply;
+  session.state.failovers.queuedWrites += 1;
   return { kind: "queued", object: new QueuedObject(stored, write.put.metadata), operation: stored };
 }
 

@@ -1,6 +1,7 @@
 import { serviceStub } from "../bucket/stubs";
 import { DEFAULT_SERVICE, type WorkerEnv } from "../shared/env";
 import type { ShardUsage } from "../shared/protocol";
+import { publicService } from "../shared/public-view";
 import type { ServiceRecord } from "../shared/records";
 import type { ServiceOverview } from "../shared/rpc";
 import { type Call, json, seesDetails } from "./call";
@@ -111,7 +112,7 @@ export async function r2Status(call: Call): Promise<Response> {
 
 /** A service's record as this caller may see it: reasons need a token. */
 function serviceRecord(call: Call, overview: Pick<ServiceOverview, "record">): ServiceRecord {
-  return seesDetails(call) ? overview.record : { ...overview.record, degradation_reason: null };
+  return seesDetails(call) ? overview.record : publicService(overview.record);
 }
 
 function overviewOf(env: WorkerEnv, name: string): Promise<ServiceOverview | null> {

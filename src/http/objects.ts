@@ -1,8 +1,8 @@
 import { shardCount } from "../bucket/isolate-service";
-import { bucketBindings, DEFAULT_SERVICE, namespace, type WorkerEnv } from "../shared/env";
+import { systemStub } from "../bucket/stubs";
+import { bucketBindings, DEFAULT_SERVICE, type WorkerEnv } from "../shared/env";
 import { FailoverError } from "../shared/errors";
 import type { Answer } from "../shared/protocol";
-import type { SystemRpc } from "../shared/rpc";
 import { within } from "../shared/within";
 import type { Call } from "./call";
 import { decodePart } from "./input";
@@ -16,11 +16,6 @@ export const ACTION_DEADLINE_MS = 15_000;
 export const PROBE_DEADLINE_MS = 60_000;
 
 const RETRY_AFTER_S = 2;
-
-export function systemObject(env: WorkerEnv): SystemRpc {
-  const objects = namespace(env, "SYSTEM_DO");
-  return objects.get(objects.idFromName("system")) as unknown as SystemRpc;
-}
 
 /** Calls an object. Throws `SERVICE_UNAVAILABLE` when it fails or does not answer in time; the cause is only logged. */
 export async function ask<T>(what: string, run: () => Promise<T>, deadlineMs = READ_DEADLINE_MS): Promise<T> {
@@ -54,14 +49,14 @@ export function unwrap<T>(answer: Answer<T>): T {
 
 /** Every service that there is: those that are bound, and those that registered themselves, as far as can be asked. */
 export async function knownServices(env: WorkerEnv): Promise<string[]> {
-  const registered = await askOrNull("The registry of services", () => systemObject(env).services());
+  const registered = await askOrNull("The registry of services", () => systemStub(env).services());
   return [...new Set([...bucketBindings(env).keys(), ...(registered ?? [])])];
 }
 
 /** Throws `UNKNOWN_SERVICE`: an object must not come to life because someone typed a name. */
 export async function requireService(env: WorkerEnv, name: string): Promise<string> {
   if (bucketBindings(env).has(name)) return name;
-  const registered = await ask("The registry of services", () => systemObject(env).services());
+  const registered = await ask("The registry of services", () => systemStub(env).services());
   if (registered.includes(name)) return name;
   throw new FailoverError("UNKNOWN_SERVICE", `No service is called "${name}".`);
 }

@@ -135,6 +135,15 @@ export interface ClassCounts {
   latency: number[];
 }
 
+/** Calls that were answered without R2, since the previous report. */
+export interface FailoverCounts {
+  readonly queuedWrites: number;
+  readonly queuedReads: number;
+  readonly cachedReads: number;
+}
+
+export const NO_FAILOVERS: FailoverCounts = { queuedWrites: 0, queuedReads: 0, cachedReads: 0 };
+
 export interface IsolateReport {
   /** Random per isolate, or `shard:<n>` for a QueueDO. */
   readonly reporter: string;
@@ -147,6 +156,8 @@ export interface IsolateReport {
   readonly rejected: Readonly<Record<OperationClass, number>>;
   /** Reports that failed since the last one that was answered. */
   readonly failedReports: number;
+  /** A shard answers no calls, and leaves it out. */
+  readonly failovers?: FailoverCounts | undefined;
 }
 
 // ── QueueDO ⇄ ServiceDO ─────────────────────────────────────────────────────────────────────────────────────────

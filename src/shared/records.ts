@@ -197,35 +197,86 @@ export interface ConfigRecord {
 }
 
 export interface EventRecord {
+  /** Its number in the sequence that it was read from: the service's own, or the system feed's. No number is missing. */
   seq: number;
   event_type: EventType;
   event_category: EventCategory;
   service_name: string;
-  severity: "INFO" | "WARNING" | "ERROR" | "CRITICAL";
+  severity: Severity;
+  /** Empty without a token. */
   event_data: Record<string, unknown>;
   created_at: string;
 }
 
-export type EventCategory = "STATUS" | "CIRCUIT" | "QUEUE" | "ACTION" | "CONFIG" | "FAULT";
+/** An event before it has a number. */
+export type RecordedEvent = Omit<EventRecord, "seq" | "service_name">;
 
-export const EVENT_TYPES = [
-  "SERVICE_STATUS_CHANGED",
-  "CIRCUIT_STATE_CHANGED",
-  "PROBE_FAILED",
-  "MODE_CHANGED",
-  "FAULTS_CHANGED",
-  "CONFIG_CHANGED",
-  "QUEUE_PAUSED",
-  "QUEUE_RESUMED",
-  "SHARD_BUSY",
-  "SHARD_CALM",
-  "OPERATION_DEAD_LETTERED",
-  "OPERATION_CANCELLED",
-  "OPERATION_RETRIED",
-  "OPERATION_PAYLOAD_READ",
-  "QUEUE_REDRIVEN",
+export const SEVERITIES = ["INFO", "WARNING", "ERROR", "CRITICAL"] as const;
+export type Severity = (typeof SEVERITIES)[number];
+
+export const EVENT_CATEGORIES = [
+  "STATUS",
+  "CIRCUIT",
+  "FAILOVER",
+  "QUEUE",
+  "ACTION",
+  "CONFIG",
+  "FAULT",
+  "SYSTEM",
 ] as const;
-export type EventType = (typeof EVENT_TYPES)[number];
+export type EventCategory = (typeof EVENT_CATEGORIES)[number];
+
+/** Every type of event, with the category that it belongs to. */
+export const EVENT_CATEGORY = {
+  SERVICE_STATUS_CHANGED: "STATUS",
+  CIRCUIT_STATE_CHANGED: "CIRCUIT",
+  PROBE_FAILED: "CIRCUIT",
+  /** Reads or writes were answered by the queue or the read cache. The first at once, then at most one a minute. */
+  FAILOVER_ACTIVATED: "FAILOVER",
+  MODE_CHANGED: "ACTION",
+  FAULTS_CHANGED: "FAULT",
+  /** Somebody set a key. */
+  CONFIG_SET: "CONFIG",
+  /** What was set is in force in a service. */
+  CONFIG_CHANGED: "CONFIG",
+  QUEUE_PAUSED: "QUEUE",
+  QUEUE_RESUMED: "QUEUE",
+  QUEUE_FIRST_QUEUED: "QUEUE",
+  QUEUE_HALF_FULL: "QUEUE",
+  /** 80 %. */
+  QUEUE_NEARLY_FULL: "QUEUE",
+  QUEUE_FULL: "QUEUE",
+  QUEUE_DRAINED: "QUEUE",
+  SHARD_BUSY: "QUEUE",
+  SHARD_CALM: "QUEUE",
+  OPERATION_COMPLETED: "QUEUE",
+  OPERATION_SUPERSEDED: "QUEUE",
+  OPERATION_DEAD_LETTERED: "QUEUE",
+  OPERATION_CANCELLED: "ACTION",
+  OPERATION_RETRIED: "ACTION",
+  OPERATION_PAYLOAD_READ: "ACTION",
+  QUEUE_REDRIVEN: "ACTION",
+  /** Events of a source that could not be delivered for so long that it did not keep them. */
+  EVENTS_LOST: "SYSTEM",
+} as const satisfies Record<string, EventCategory>;
+export type EventType = keyof typeof EVENT_CATEGORY;
+export const EVENT_TYPES = Object.keys(EVENT_CATEGORY) as EventType[];
+
+/** An event of now, in its category. */
+export function recordedEvent(
+  type: EventType,
+  severity: Severity,
+  data: Record<string, unknown>,
+  now: number,
+): RecordedEvent {
+  return {
+    event_type: type,
+    event_category: EVENT_CATEGORY[type],
+    severity,
+    event_data: data,
+    created_at: new Date(now).toISOString(),
+  };
+}
 
 export type ServiceMode = "auto" | "forced_open" | "forced_closed" | "metrics_only";
 

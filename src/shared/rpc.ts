@@ -1,5 +1,6 @@
 /** What each object answers by RPC. The classes implement these; callers see nothing else of them. */
 import type { EffectiveConfig } from "./config";
+import type { EventBatch, EventsTaken } from "./event-batch";
 import type {
   Answer,
   AskReply,
@@ -31,6 +32,7 @@ import type {
   HealthMetrics,
   IncidentRecord,
   OperationRecord,
+  RecordedEvent,
   ServiceHistoryRecord,
   ServiceMode,
   ServiceRecord,
@@ -85,6 +87,17 @@ export interface ClassTotals {
   readonly latency: readonly number[];
 }
 
+/** A part of an object's events, oldest first. */
+export interface EventPage {
+  /** The sequence's epoch: another one means that storage was lost, and that counting began anew. */
+  readonly storageId: string;
+  readonly events: EventRecord[];
+  /** The number of the last event; 0: there was none. */
+  readonly head: number;
+  /** The number of the oldest event that is kept. */
+  readonly oldest: number;
+}
+
 export interface ServiceRpc {
   /** Counts in, snapshot out: one call reports and refreshes. */
   report(report: IsolateReport): Promise<Snapshot>;
@@ -106,7 +119,7 @@ export interface ServiceRpc {
   faults(): Promise<readonly FaultRule[]>;
   setPaused(paused: boolean, by: Actor): Promise<Answer<{ paused: boolean }>>;
   /** The first `limit` after `since`, or, without `since`, the last ones; oldest first either way. */
-  events(since: number | null, limit: number): Promise<{ storageId: string; events: EventRecord[] }>;
+  events(since: number | null, limit: number): Promise<EventPage>;
   /** From SystemDO: takes effect at once here, elsewhere within a lease. */
   configChanged(config: EffectiveConfig, by: Actor): Promise<void>;
   /** From the cron trigger: derives the alarm again and pokes busy shards. */
@@ -115,8 +128,10 @@ export interface ServiceRpc {
   notice(notice: ShardNotice): Promise<NoticeReply>;
   calm(notice: CalmNotice): Promise<{ accepted: boolean }>;
   drain(request: DrainRequest): Promise<DrainGrant>;
-  /** A shard's news for the event table. `id` makes it idempotent. */
-  recordEvent(event: Omit<EventRecord, "seq" | "service_name"> & { id: string }): Promise<void>;
+  /** What a shard recorded, out of its outbox. */
+  takeEvents(batch: EventBatch): Promise<EventsTaken>;
+  /** An event that only the Worker knows of. `id` makes it idempotent. */
+  recordEvent(event: RecordedEvent & { id: string }): Promise<void>;
 }
 
 export interface OperationFilter {
@@ -162,6 +177,10 @@ export interface SystemRpc {
   /** A service registers itself at first use, and gets the config in force. */
   register(service: string): Promise<EffectiveConfig>;
   services(): Promise<string[]>;
+  /** What a service recorded, for the merged feed. */
+  takeEvents(batch: EventBatch): Promise<EventsTaken>;
+  /** The merged feed: the first `limit` after `since`, or, without `since`, the last ones. */
+  events(since: number | null, limit: number): Promise<EventPage>;
   config(): Promise<ConfigRecord[]>;
   setConfig(section: string, key: string, value: unknown, by: Actor): Promise<Answer<{ record: ConfigRecord }>>;
 }

@@ -4,7 +4,7 @@
  */
 import fc from "fast-check";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
-import type { BusyState, OutboxEvent } from "../../../durable-objects/queue/meta-store";
+import type { BusyState } from "../../../durable-objects/queue/meta-store";
 import { ServiceLink } from "../../../durable-objects/queue/service-link";
 import type { ShardRecord } from "../../../durable-objects/service/service-store";
 import { takeCalm, takeNotice } from "../../../durable-objects/service/shards";
@@ -76,15 +76,16 @@ class World {
         saveTerms: (terms: DrainTerms) => {
           this.#terms = terms;
         },
-        events: (): OutboxEvent[] => [],
-        removeEvent: () => {},
+        storageId: () => "epoch",
+        events: () => [],
+        removeEvents: () => {},
       },
       usage: () => USAGE,
       stub: () => ({
         notice: (notice) => this.#send(() => this.#takeNotice(notice)),
         calm: (notice) => this.#send(() => this.#takeCalm(notice)),
         drain: () => Promise.reject(new Error("not part of this")),
-        recordEvent: () => Promise.resolve(),
+        takeEvents: () => Promise.reject(new Error("not part of this")),
       }),
     });
   }

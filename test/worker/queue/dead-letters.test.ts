@@ -131,7 +131,7 @@ describe("a dead letter", () => {
     const id = await deadLetter(5, "told", "put");
     const told = async () => (await eventsOf(id)).filter(({ event_type }) => event_type === "OPERATION_DEAD_LETTERED");
     await expect.poll(told, { timeout: 10_000 }).toHaveLength(1);
-    expect(await rows(5, "SELECT id FROM event_outbox")).toEqual([]);
+    expect(await rows(5, "SELECT seq FROM event_outbox")).toEqual([]);
     expect(await told()).toHaveLength(1);
   });
 

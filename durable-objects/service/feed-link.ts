@@ -1,0 +1,92 @@
+import type { EventBatch, EventsTaken } from "../../src/shared/event-batch";
+import { within } from "../../src/shared/within";
+import type { ServiceStore } from "./service-store";
+
+const EVENTS_AT_ONCE = 200;
+const CALL_TIMEOUT_MS = 5_000;
+/** Who has acted by hand looks at the feed next. */
+const ARRIVAL_WAIT_MS = 250;
+const FIRST_RETRY_MS = 1_000;
+const LONGEST_RETRY_MS = 60_000;
+
+interface Dependencies {
+  readonly service: string;
+  readonly epoch: string;
+  readonly store: Pick<ServiceStore, "log" | "cursor" | "saveCursor">;
+  readonly take: (batch: EventBatch) => Promise<EventsTaken>;
+  /** Keeps the object alive for a call; nobody waits for it. */
+  readonly background: (work: Promise<void>) => void;
+  /** A call has failed: `dueAt` says when the next is to be made. */
+  readonly failed: () => void;
+  readonly random: () => number;
+}
+
+/**
+ * Brings a service's events to the system feed. The event table itself is the outbox, with a stored cursor: what is
+ * after it is sent, in order, one call at a time, until SystemDO has said that it has it. After a call that fails or
+ * hangs it is sent again, later and later; what has arrived all the same is recognised there by its number.
+ */
+export class FeedLink {
+  #taken: number;
+  #sending: Promise<void> | null = null;
+  #failures = 0;
+  #retryAt = 0;
+
+  constructor(private readonly deps: Dependencies) {
+    this.#taken = deps.store.cursor("feed");
+  }
+
+  /** When to call `send` again; null: nothing is to be sent, or it is on its way. */
+  get dueAt(): number | null {
+    return this.#sending !== null || !this.#hasEvents ? null : this.#retryAt;
+  }
+
+  /** Sends what there is to send, unless that is on its way, or has failed just now. */
+  send(now: number): void {
+    if (this.#sending !== null || !this.#hasEvents || now < this.#retryAt) return;
+    this.#sending = this.#sendAll();
+    this.deps.background(this.#sending);
+  }
+
+  /** Until what is being sent has arrived or failed, and not for long. Never rejects. */
+  async arrived(): Promise<void> {
+    if (this.#sending !== null) await within(this.#sending, ARRIVAL_WAIT_MS, noAnswer).catch(() => undefined);
+  }
+
+  get #hasEvents(): boolean {
+    return this.#taken < this.deps.store.log.head;
+  }
+
+  async #sendAll(): Promise<void> {
+    try {
+      while (this.#hasEvents) await this.#sendSome();
+      this.#sending = null;
+    } catch (error) {
+      this.#sending = null;
+      this.#backOff(error);
+      this.deps.failed();
+    }
+  }
+
+  async #sendSome(): Promise<void> {
+    const { service, epoch, store, take } = this.deps;
+    const after = this.#taken;
+    const batch = { source: service, epoch, after, events: store.log.after(after, EVENTS_AT_ONCE) };
+    const { taken } = await within(take(batch), CALL_TIMEOUT_MS, noAnswer);
+    // A step back is right: SystemDO has lost what it had. To stand still would be for ever.
+    if (taken === after) throw new Error("SystemDO has taken none of the events");
+    this.#taken = Math.min(taken, store.log.head);
+    store.saveCursor("feed", this.#taken);
+    this.#failures = 0;
+  }
+
+  #backOff(error: unknown): void {
+    const wait = Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** this.#failures);
+    this.#failures += 1;
+    this.#retryAt = Date.now() + wait * (0.5 + this.deps.random() / 2);
+    const message = "events were not delivered to the system feed; they will be sent again";
+    console.warn(JSON.stringify({ level: "warn", message, service: this.deps.service, error: String(error) }));
+  }
+}
+
+const noAnswer = () => new Error(`no answer from SystemDO within ${CALL_TIMEOUT_MS} ms`);
