@@ -30,6 +30,40 @@ export default defineConfig({
         test: { name: "worker", include: ["test/worker/**/*.test.ts"], testTimeout: 30_000 },
       },
       {
+        // The same Worker with everything bound that can be monitored.
+        plugins: [
+          cloudflareTest({
+            wrangler: { configPath: "./wrangler.toml" },
+            miniflare: {
+              bindings: {
+                ADMIN_TOKEN: "dev-admin",
+                R2_TOKEN: "dev-r2",
+                FAULT_INJECTION: "on",
+                HEALTH_PROBES: JSON.stringify({
+                  D1_DATABASE: { kind: "d1", binding: "D1_DATABASE", query: "SELECT n FROM canary" },
+                  AUTH_KV: { kind: "kv", binding: "AUTH_KV", key: "canary" },
+                  PAYMENTS: { kind: "url", url: "http://payments.test/health" },
+                  HANDLER: { kind: "rpc", binding: "HANDLER" },
+                }),
+              },
+              d1Databases: ["D1_DATABASE"],
+              kvNamespaces: ["AUTH_KV"],
+              serviceBindings: { HANDLER: "handler" },
+              outboundService: "handler",
+              workers: [
+                {
+                  name: "handler",
+                  modules: true,
+                  compatibilityDate: "2026-10-01",
+                  scriptPath: "test/monitor/handler.mjs",
+                },
+              ],
+            },
+          }),
+        ],
+        test: { name: "monitor", include: ["test/monitor/**/*.test.ts"], testTimeout: 30_000 },
+      },
+      {
         // Whole processes: `wrangler dev`, killed and restarted.
         test: { name: "e2e", include: ["test/e2e/**/*.test.ts"], testTimeout: 480_000, hookTimeout: 60_000 },
       },

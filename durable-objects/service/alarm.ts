@@ -1,7 +1,7 @@
 /** When the object must look again by itself. Derived anew every time, so that a lost alarm is made good. Pure. */
 import { stateAt } from "../../src/circuit/circuit";
 import { OPERATION_CLASSES } from "../../src/shared/protocol";
-import type { ServiceState } from "./service-state";
+import { probesItself, type ServiceState } from "./service-state";
 
 /** Between the trials of a half-open circuit. */
 const TRIAL_SPACING_MS = 200;
@@ -21,7 +21,7 @@ export interface Probing {
 
 /** When the next probe is due: at `now` or before means at once. Null: the service has none. */
 export function nextProbeAt(state: ServiceState, probing: Probing, now: number): number | null {
-  if (!state.hasProbe) return null;
+  if (!probesItself(state)) return null;
   if (probing.isRunning) return (probing.startedAt ?? now) + LONGEST_PROBE_MS;
   const last = state.lastCheckAt;
   if (last === null) return now;

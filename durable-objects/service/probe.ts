@@ -1,6 +1,6 @@
 import { classifyR2Error, R2TimeoutError } from "../../src/bucket/r2-errors";
 import { RESERVED_PREFIX } from "../../src/shared/keys";
-import type { Outcome } from "../../src/shared/protocol";
+import type { OperationClass, Outcome } from "../../src/shared/protocol";
 import type { ProbeResult } from "../../src/shared/rpc";
 import { within } from "../../src/shared/within";
 
@@ -13,7 +13,9 @@ export interface ProbeDeadlines {
 }
 
 export interface ProbeReport {
-  readonly result: ProbeResult;
+  /** Null: what was probed is no bucket. */
+  readonly result: ProbeResult | null;
+  readonly steps: Readonly<Record<OperationClass, { readonly ok: boolean; readonly ms: number }>>;
   /** The evidence for each circuit. */
   readonly outcomes: { readonly read: Outcome; readonly write: Outcome };
   /** R2's clock minus ours, as far as one put can tell: it lies between these. Null: the put failed. */
@@ -37,7 +39,7 @@ export async function probeBucket(
   n: number,
   deadlines: ProbeDeadlines,
   now: () => number,
-): Promise<ProbeReport> {
+): Promise<ProbeReport & { readonly result: ProbeResult }> {
   const key = `${RESERVED_PREFIX}canary-${n % CANARIES}`;
   const body = new TextEncoder().encode(`r2-failover canary ${n} ${now()}`);
   const sha256 = await crypto.subtle.digest("SHA-256", body);
@@ -48,13 +50,16 @@ export async function probeBucket(
   const remove = put.ok ? await step("delete", deadlines.writeMs, now, () => bucket.delete(key)) : null;
 
   const uploaded = put.value?.uploaded.getTime();
+  const write = { ok: put.ok, ms: put.endedAt - put.startedAt };
+  const read = { ok: get.ok, ms: get.endedAt - get.startedAt };
   return {
     result: {
-      write: { ok: put.ok, ms: put.endedAt - put.startedAt },
-      read: { ok: get.ok, ms: get.endedAt - get.startedAt },
+      write,
+      read,
       remove: { ok: remove?.ok ?? false, ms: remove === null ? null : remove.endedAt - remove.startedAt },
       clockOffsetMs: uploaded === undefined ? null : Math.round(uploaded - (put.startedAt + put.endedAt) / 2),
     },
+    steps: { read, write },
     outcomes: {
       read: get.outcome,
       write: remove === null || put.outcome !== "success" ? put.outcome : remove.outcome,

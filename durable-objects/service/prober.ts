@@ -9,6 +9,8 @@ import { type BucketCalls, countCalls } from "./bucket-calls";
 import { newEvent } from "./changes";
 import { beginTrial, confirmedByProbe, type Evidence, endTrial } from "./evidence";
 import { adjustOffset, type ProbeReport, probeBucket } from "./probe";
+import { probeTarget } from "./probe-target";
+import { hasBucket, probeTargetOf } from "./probed";
 import type { ServiceState } from "./service-state";
 import type { NewEvent } from "./service-store";
 import { isRejecting } from "./status";
@@ -25,7 +27,7 @@ export interface ProbeEnd {
 
 /** Makes the probes of a service, one at a time, and brings what they say to its circuits. */
 export class Prober {
-  #running: Promise<ProbeResult> | null = null;
+  #running: Promise<ProbeResult | null> | null = null;
   #startedAt: number | null = null;
   #outcomes: Readonly<Record<OperationClass, Outcome>> = { read: "success", write: "success" };
   #last: { readonly ok: boolean; readonly ms: number } | null = null;
@@ -57,7 +59,7 @@ export class Prober {
     return await running;
   }
 
-  async #probe(ended: (end: ProbeEnd, now: number) => void): Promise<ProbeResult> {
+  async #probe(ended: (end: ProbeEnd, now: number) => void): Promise<ProbeResult | null> {
     const { service, evidence } = this;
     const startedAt = Date.now();
     this.#startedAt = startedAt;
@@ -65,17 +67,12 @@ export class Prober {
     service.lastCheckAt = startedAt;
     const begin = (c: OperationClass) => beginTrial(service, evidence, c, startedAt, Math.random);
     const trials = { read: begin("read"), write: begin("write") };
-    const report = await probeBucket(
-      this.#bucket(),
-      Math.floor(startedAt / CANARY_TURN_MS),
-      this.#deadlines(),
-      Date.now,
-    );
+    const report = await this.#report(Math.floor(startedAt / CANARY_TURN_MS));
 
     const now = Date.now();
     this.#running = null;
     service.lastCheckAt = now;
-    if (report.result.write.ok) service.lastWriteSuccessAt = now;
+    if (report.result?.write.ok === true) service.lastWriteSuccessAt = now;
     if (report.clockOffset !== null) service.clockOffsetMs = adjustOffset(service.clockOffsetMs, report.clockOffset);
     for (const c of OPERATION_CLASSES) {
       const isConfirmed = endTrial(service, evidence, c, trials[c], report.outcomes[c], now, Math.random);
@@ -83,10 +80,17 @@ export class Prober {
     }
     const events = this.#failures(report, now);
     this.#outcomes = report.outcomes;
-    const { read, write } = report.result;
+    const { read, write } = report.steps;
     this.#last = { ok: read.ok && write.ok, ms: read.ms + write.ms };
     ended({ counts: { read: countsOf(report, "read"), write: countsOf(report, "write") }, events }, now);
     return report.result;
+  }
+
+  #report(n: number): Promise<ProbeReport> {
+    const { readMs, writeMs } = this.#deadlines();
+    const target = hasBucket(this.env, this.service.name) ? null : probeTargetOf(this.env, this.service.name);
+    if (target !== null) return probeTarget(this.env, target, n, readMs, Date.now);
+    return probeBucket(this.#bucket(), n, { readMs, writeMs }, Date.now);
   }
 
   #bucket(): R2Bucket {
@@ -109,15 +113,15 @@ export class Prober {
   /** An event where probes begin to fail, not at each one of an outage. */
   #failures(report: ProbeReport, now: number): NewEvent[] {
     return OPERATION_CLASSES.filter((c) => report.outcomes[c] === "failure" && this.#outcomes[c] !== "failure").map(
-      (c) => newEvent("PROBE_FAILED", "WARNING", { circuit: c, ms: report.result[c].ms }, now),
+      (c) => newEvent("PROBE_FAILED", "WARNING", { circuit: c, ms: report.steps[c].ms }, now),
     );
   }
 }
 
-function countsOf({ result, outcomes }: ProbeReport, operationClass: OperationClass): ClassCounts {
+function countsOf({ steps, outcomes }: ProbeReport, operationClass: OperationClass): ClassCounts {
   const outcome = outcomes[operationClass];
   const latency = emptyHistogram();
-  latency[latencyBucket(result[operationClass].ms)] = 1;
+  latency[latencyBucket(steps[operationClass].ms)] = 1;
   const failure = outcome === "failure" ? 1 : 0;
   return {
     success: outcome === "success" ? 1 : 0,

@@ -5,7 +5,7 @@ import { faultProblem, parseFaults } from "../../src/bucket/fault-schema";
 import { systemStub } from "../../src/bucket/stubs";
 import { configure, force } from "../../src/circuit/circuit";
 import { DEFAULT_CONFIG, type EffectiveConfig } from "../../src/shared/config";
-import { type FailoverEnv, rawBucket } from "../../src/shared/env";
+import type { FailoverEnv } from "../../src/shared/env";
 import type { EventBatch, EventsTaken } from "../../src/shared/event-batch";
 import {
   type Answer,
@@ -43,8 +43,9 @@ import { migrate } from "../shared/migrate";
 import { changedByHand, modeProblem } from "./by-hand";
 import { newEvent } from "./changes";
 import { parseCalm, parseDrain, parseEvent, parseNotice, parseReport } from "./incoming";
+import { hasBucket, hasProbe } from "./probed";
 import { ServiceCore } from "./service-core";
-import { changedKeys, completeConfig, newService, settingsOf, storedService } from "./service-state";
+import { changedKeys, completeConfig, newService, probesItself, settingsOf, storedService } from "./service-state";
 import { type NewEvent, ServiceStore } from "./service-store";
 import { drainTerms, serviceRecord, totalUsage } from "./service-views";
 import { takeCalm, takeNotice } from "./shards";
@@ -76,7 +77,7 @@ export class ServiceDO extends DurableObject<FailoverEnv> implements ServiceRpc 
     if (row === null) return;
     const now = Date.now();
     const faults = this.#mayInject() ? this.#store.faults() : [];
-    const state = storedService(row, this.#store.shards(), faults, hasBucket(env, row.service_name));
+    const state = storedService(row, this.#store.shards(), faults, hasProbe(env, row.service_name));
     this.#core = new ServiceCore(ctx, env, this.#store, state, row.trusted_until, now);
     // The alarm is derived anew: the last one may have been lost.
     this.#core.settle(now);
@@ -100,6 +101,7 @@ export class ServiceDO extends DurableObject<FailoverEnv> implements ServiceRpc 
       usage: totalUsage(core.state),
       estimates: core.estimates(now),
       paused: core.state.paused,
+      monitored: probesItself(core.state),
       lastCheck: core.state.lastCheckAt,
       bucketCalls: core.calls.all,
       bucketCallsWhileOpen: core.calls.whileOpen,
@@ -198,6 +200,24 @@ export class ServiceDO extends DurableObject<FailoverEnv> implements ServiceRpc 
     core.settle(now);
     await core.told();
     return { ok: true, paused };
+  }
+
+  async setMonitoring(on: boolean, by: Actor): Promise<Answer<{ monitored: boolean }>> {
+    const core = await this.#ready();
+    const { state } = core;
+    if (!state.hasProbe) return invalid(`${state.name} has nothing that could be probed: see HEALTH_PROBES.`);
+    const now = Date.now();
+    if (state.isMonitored !== on) {
+      state.isMonitored = on;
+      // Without probes some of the callers must be the trials: else an open circuit would never close.
+      for (const c of OPERATION_CLASSES) configure(state.circuits[c], settingsOf(state.config, state));
+      this.#store.addEvent(newEvent(on ? "MONITORING_STARTED" : "MONITORING_STOPPED", "WARNING", named(by), now));
+    }
+    core.disarm();
+    core.settle(now);
+    core.save(now);
+    await core.told();
+    return { ok: true, monitored: on };
   }
 
   async events(since: number | null, limit: number): Promise<EventPage> {
@@ -317,13 +337,13 @@ export class ServiceDO extends DurableObject<FailoverEnv> implements ServiceRpc 
     this.#configReadAt = Date.now();
     const config = (await this.#register(name)) ?? DEFAULT_CONFIG;
     const now = Date.now();
-    const state = newService(name, config, hasBucket(this.env, name), now);
+    const state = newService(name, config, hasProbe(this.env, name), now);
     const core = new ServiceCore(this.ctx, this.env, this.#store, state, 0, now);
     this.#core = core;
     core.save(now);
     core.settle(now);
     // Without a bucket there is nothing that a queue could apply.
-    if (state.hasProbe) core.wakeShard(0, now);
+    if (hasBucket(this.env, name)) core.wakeShard(0, now);
     return core;
   }
 
@@ -358,7 +378,7 @@ export class ServiceDO extends DurableObject<FailoverEnv> implements ServiceRpc 
     const changed = changedKeys(state.config, config);
     if (Object.keys(changed).length === 0) return;
     state.config = config;
-    for (const c of OPERATION_CLASSES) configure(state.circuits[c], settingsOf(config, state.hasProbe));
+    for (const c of OPERATION_CLASSES) configure(state.circuits[c], settingsOf(config, state));
     this.#store.addEvent(newEvent("CONFIG_CHANGED", "INFO", { changed, ...by }, now));
     core.settle(now);
     core.save(now);
@@ -374,16 +394,6 @@ export class ServiceDO extends DurableObject<FailoverEnv> implements ServiceRpc 
 }
 
 const noAnswer = () => new Error(`no answer within ${SYSTEM_TIMEOUT_MS} ms`);
-
-/** A service without a bucket of ours has no probe. */
-function hasBucket(env: FailoverEnv, service: string): boolean {
-  try {
-    rawBucket(env, service);
-    return true;
-  } catch {
-    return false;
-  }
-}
 
 function invalid(message: string): Refusal {
   return { ok: false, code: "INVALID_REQUEST", message };

@@ -24,8 +24,10 @@ export interface ServiceState {
   readonly storageId: string;
   /** Fixed at first use. */
   readonly shardCount: number;
-  /** Whether it has a bucket to probe; without one, a small share of the callers are the trials. */
+  /** Whether there is something to probe. */
   readonly hasProbe: boolean;
+  /** Whether it is probed by itself, not only when somebody asks. */
+  isMonitored: boolean;
   readonly createdAt: number;
   version: number;
   readonly circuits: Readonly<Record<OperationClass, Circuit>>;
@@ -44,17 +46,26 @@ export interface ServiceState {
   updatedAt: number;
 }
 
-export function settingsOf(config: EffectiveConfig, hasProbe: boolean): CircuitSettings {
-  return circuitSettings(config.service, "service", hasProbe ? "probes" : "ratio");
+/** Without probes of its own, a small share of the callers are a service's trials. */
+export function probesItself({ hasProbe, isMonitored }: Pick<ServiceState, "hasProbe" | "isMonitored">): boolean {
+  return hasProbe && isMonitored;
+}
+
+export function settingsOf(
+  config: EffectiveConfig,
+  service: Pick<ServiceState, "hasProbe" | "isMonitored">,
+): CircuitSettings {
+  return circuitSettings(config.service, "service", probesItself(service) ? "probes" : "ratio");
 }
 
 export function newService(name: string, config: EffectiveConfig, hasProbe: boolean, now: number): ServiceState {
-  const settings = settingsOf(config, hasProbe);
+  const settings = settingsOf(config, { hasProbe, isMonitored: true });
   return {
     name,
     storageId: crypto.randomUUID(),
     shardCount: config.queue.shards,
     hasProbe,
+    isMonitored: true,
     createdAt: now,
     version: 1,
     circuits: { read: createCircuit(settings), write: createCircuit(settings) },
@@ -80,12 +91,14 @@ export function storedService(
   hasProbe: boolean,
 ): ServiceState {
   const config = completeConfig(JSON.parse(row.config) as Partial<EffectiveConfig>);
-  const settings = settingsOf(config, hasProbe);
+  const isMonitored = row.monitored === 1;
+  const settings = settingsOf(config, { hasProbe, isMonitored });
   return {
     name: row.service_name,
     storageId: row.storage_id,
     shardCount: row.shard_count,
     hasProbe,
+    isMonitored,
     createdAt: row.created_at,
     version: row.version,
     circuits: { read: restore(row.read_circuit, settings), write: restore(row.write_circuit, settings) },
@@ -119,6 +132,7 @@ export function statusRow(state: ServiceState, metrics: HealthMetrics, trustedUn
     write_circuit: serialise(write),
     by_hand: JSON.stringify(state.byHand),
     paused: state.paused ? 1 : 0,
+    monitored: state.isMonitored ? 1 : 0,
     config: JSON.stringify(state.config),
     clock_offset_ms: state.clockOffsetMs,
     queue_fill: state.queueFill,

@@ -17,6 +17,7 @@ export interface StatusRow extends Record<string, SqlStorageValue> {
   write_circuit: string;
   by_hand: string;
   paused: number;
+  monitored: number;
   config: string;
   clock_offset_ms: number;
   queue_fill: string;
@@ -59,6 +60,7 @@ const STATUS_COLUMNS = [
   "write_circuit",
   "by_hand",
   "paused",
+  "monitored",
   "config",
   "clock_offset_ms",
   "queue_fill",

@@ -2,8 +2,9 @@ import { DurableObject } from "cloudflare:workers";
 import initial from "../../migrations/system/0001_initial.sql";
 import { serviceStub } from "../../src/bucket/stubs";
 import { type EffectiveConfig, NOTIFICATION_SECTION, QUEUE_SECTION } from "../../src/shared/config";
-import { bucketBindings, type FailoverEnv } from "../../src/shared/env";
+import type { FailoverEnv } from "../../src/shared/env";
 import type { EventBatch, EventsTaken } from "../../src/shared/event-batch";
+import { boundServices } from "../../src/shared/probes";
 import type { Answer } from "../../src/shared/protocol";
 import { type Actor, type ConfigRecord, recordedEvent } from "../../src/shared/records";
 import type { EventPage, SystemRpc } from "../../src/shared/rpc";
@@ -84,7 +85,7 @@ export class SystemDO extends DurableObject<FailoverEnv> implements SystemRpc {
   }
 
   #known(): string[] {
-    return [...new Set([...bucketBindings(this.env).keys(), ...this.#store.services()])];
+    return [...new Set([...boundServices(this.env), ...this.#store.services()])];
   }
 }
 

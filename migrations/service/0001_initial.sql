@@ -13,6 +13,7 @@ CREATE TABLE service_status (
     write_circuit TEXT NOT NULL,
     by_hand TEXT NOT NULL,
     paused INTEGER NOT NULL DEFAULT 0,
+    monitored INTEGER NOT NULL DEFAULT 1,
     config TEXT NOT NULL,
     clock_offset_ms INTEGER NOT NULL DEFAULT 0,
     queue_fill TEXT NOT NULL DEFAULT 'empty', -- empty, some, half, most, full: the last milestone told

@@ -72,6 +72,7 @@ export async function service(call: Call): Promise<Response> {
     last_check: overview.lastCheck === null ? null : new Date(overview.lastCheck).toISOString(),
     queue: queueRecord([overview.usage], Date.now(), overview.estimates),
     paused: overview.paused,
+    monitored: overview.monitored,
     bucket_calls: overview.bucketCalls,
     bucket_calls_while_open: overview.bucketCallsWhileOpen,
   });

@@ -1,7 +1,8 @@
 import { shardCount } from "../bucket/isolate-service";
 import { systemStub } from "../bucket/stubs";
-import { bucketBindings, DEFAULT_SERVICE, type WorkerEnv } from "../shared/env";
+import { DEFAULT_SERVICE, type WorkerEnv } from "../shared/env";
 import { FailoverError } from "../shared/errors";
+import { boundServices } from "../shared/probes";
 import type { Answer } from "../shared/protocol";
 import { within } from "../shared/within";
 import type { Call } from "./call";
@@ -50,12 +51,12 @@ export function unwrap<T>(answer: Answer<T>): T {
 /** Every service that there is: those that are bound, and those that registered themselves, as far as can be asked. */
 export async function knownServices(env: WorkerEnv): Promise<string[]> {
   const registered = await askOrNull("The registry of services", () => systemStub(env).services());
-  return [...new Set([...bucketBindings(env).keys(), ...(registered ?? [])])];
+  return [...new Set([...boundServices(env), ...(registered ?? [])])];
 }
 
 /** Throws `UNKNOWN_SERVICE`: an object must not come to life because someone typed a name. */
 export async function requireService(env: WorkerEnv, name: string): Promise<string> {
-  if (bucketBindings(env).has(name)) return name;
+  if (boundServices(env).includes(name)) return name;
   const registered = await ask("The registry of services", () => systemStub(env).services());
   if (registered.includes(name)) return name;
   throw new FailoverError("UNKNOWN_SERVICE", `No service is called "${name}".`);

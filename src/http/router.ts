@@ -15,7 +15,7 @@ import { pause, queueStatus, redrive, resume } from "./queue";
 import { deleteObject, getObject, putObject, withoutKey } from "./r2";
 import { listObjects } from "./r2-list";
 import { addSecurityHeaders } from "./security-headers";
-import { check, degrade, recover, setMode, testR2 } from "./service-actions";
+import { check, degrade, recover, setMode, startMonitor, stopMonitor, testR2 } from "./service-actions";
 
 interface Route {
   readonly method: "GET" | "PUT" | "POST" | "DELETE";
@@ -48,6 +48,8 @@ export const ROUTES: readonly Route[] = [
   { method: "GET", path: "/health/r2/status", access: "public", handle: r2Status },
   { method: "POST", path: "/health/r2/test", access: "admin", handle: testR2 },
   { method: "POST", path: "/health/check", access: "admin", handle: check },
+  { method: "POST", path: "/health/monitor/start", access: "admin", handle: startMonitor },
+  { method: "POST", path: "/health/monitor/stop", access: "admin", handle: stopMonitor },
 
   { method: "PUT", path: `${SERVICE}/mode`, access: "admin", handle: setMode },
   { method: "POST", path: `${SERVICE}/degrade`, access: "admin", handle: degrade },

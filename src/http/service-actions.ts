@@ -10,6 +10,7 @@ import { readJson } from "./input";
 import {
   ACTION_DEADLINE_MS,
   ask,
+  askOrNull,
   knownServices,
   PROBE_DEADLINE_MS,
   requireService,
@@ -67,6 +68,34 @@ async function changeMode(call: Call, wanted: ModeChange): Promise<Response> {
   const { record, snapshot } = unwrap(await ask("The service's monitor", run, ACTION_DEADLINE_MS));
   adoptSnapshot(snapshot);
   return json(record);
+}
+
+/** `POST /health/monitor/start` `{service?}`: probes come by themselves again, of one service or all. */
+export function startMonitor(call: Call): Promise<Response> {
+  return setMonitoring(call, true);
+}
+
+/** `POST /health/monitor/stop` `{service?}`: only `POST /health/check` probes from now on. */
+export function stopMonitor(call: Call): Promise<Response> {
+  return setMonitoring(call, false);
+}
+
+/** Null: the service's object did not answer, or it has nothing to probe. */
+async function setMonitoring(call: Call, on: boolean): Promise<Response> {
+  const { service } = await readJson(call.request, checkSchema);
+  const run = (name: string) => () => serviceStub(call.env, name).setMonitoring(on, actorOf(call));
+  if (service !== undefined) {
+    const name = await requireService(call.env, service);
+    const { monitored } = unwrap(await ask("The service's monitor", run(name), ACTION_DEADLINE_MS));
+    return json({ services: { [name]: monitored } });
+  }
+  const monitored = await Promise.all(
+    (await knownServices(call.env)).map(async (name) => {
+      const answer = await askOrNull("The service's monitor", run(name), ACTION_DEADLINE_MS);
+      return [name, answer?.ok === true ? answer.monitored : null] as const;
+    }),
+  );
+  return json({ services: Object.fromEntries(monitored) });
 }
 
 /** `POST /health/check`: probes one service, or all, now. Null: its object did not answer. */

@@ -11,6 +11,11 @@ export interface FailoverEnv {
   SYSTEM_DO: DurableObjectNamespace<SystemDO>;
   /** JSON object of service name → name of its R2 binding, for services other than `R2_STORAGE`. */
   R2_SERVICES?: string;
+  /** Monitored as services of these names, when they are bound. */
+  D1_DATABASE?: D1Database;
+  AUTH_KV?: KVNamespace;
+  /** JSON object of service name → what to probe, besides the buckets: see `probes.ts`. */
+  HEALTH_PROBES?: string;
   /** `on` lets operators inject faults. Any other value, or none, forbids it. */
   FAULT_INJECTION?: string;
   /** Base64 of 32 bytes, optionally `<key id>:<base64>`. Set: queued payloads are AES-256-GCM encrypted at rest. */

@@ -234,6 +234,8 @@ export const EVENT_CATEGORY = {
   /** Reads or writes were answered by the queue or the read cache. The first at once, then at most one a minute. */
   FAILOVER_ACTIVATED: "FAILOVER",
   MODE_CHANGED: "ACTION",
+  MONITORING_STARTED: "ACTION",
+  MONITORING_STOPPED: "ACTION",
   FAULTS_CHANGED: "FAULT",
   /** Somebody set a key. */
   CONFIG_SET: "CONFIG",

@@ -68,6 +68,8 @@ export interface ServiceOverview {
   readonly usage: ShardUsage;
   readonly estimates: QueueEstimates;
   readonly paused: boolean;
+  /** Whether it is probed by itself. */
+  readonly monitored: boolean;
   readonly lastCheck: number | null;
   /** Calls that met R2 (or its injector) since the object was created, by who made them. */
   readonly bucketCalls: Readonly<Record<"isolates" | "drain" | "probes", Readonly<Record<OperationClass, number>>>>;
@@ -109,7 +111,7 @@ export interface ServiceRpc {
   incidents(limit: number): Promise<IncidentRecord[]>;
   /** Of the last `hours`, at most 90 days. */
   availability(hours: number): Promise<AvailabilityRecord>;
-  /** Runs a probe now and counts it. `result` null: a service without a bucket has no probe. */
+  /** Runs a probe now and counts it. `result` null: what was probed is no bucket, or there is nothing to probe. */
   probe(): Promise<{ result: ProbeResult | null; metrics: HealthMetrics }>;
   setMode(change: ModeChange, by: Actor): Promise<Answer<{ record: ServiceRecord; snapshot: Snapshot }>>;
   setFaults(
@@ -117,6 +119,8 @@ export interface ServiceRpc {
     by: Actor,
   ): Promise<Answer<{ faults: readonly FaultRule[]; snapshot: Snapshot }>>;
   faults(): Promise<readonly FaultRule[]>;
+  /** Starts or stops the probes that come by themselves. Idempotent. */
+  setMonitoring(on: boolean, by: Actor): Promise<Answer<{ monitored: boolean }>>;
   setPaused(paused: boolean, by: Actor): Promise<Answer<{ paused: boolean }>>;
   /** The first `limit` after `since`, or, without `since`, the last ones; oldest first either way. */
   events(since: number | null, limit: number): Promise<EventPage>;

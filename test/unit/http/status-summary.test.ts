@@ -43,6 +43,7 @@ function overview(
     usage: EMPTY,
     estimates: { drainedInMs: null, fullInMs: null },
     paused: false,
+    monitored: true,
     lastCheck: more.lastCheck ?? null,
     bucketCalls: NO_CALLS,
     bucketCallsWhileOpen: NO_CALLS,

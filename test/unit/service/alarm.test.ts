@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { nextAlarmAt, nextProbeAt, type Probing } from "../../../durable-objects/service/alarm";
-import { newService, type ServiceState } from "../../../durable-objects/service/service-state";
+import { newService, type ServiceState, settingsOf } from "../../../durable-objects/service/service-state";
 import { force, stateAt, trip } from "../../../src/circuit/circuit";
 import { DEFAULT_CONFIG } from "../../../src/shared/config";
 
@@ -57,7 +57,16 @@ describe("the next probe", () => {
       ),
     ).toBe(T0 + 40_000);
   });
-  test("is never, without a bucket", () => {
+  test("is never, while monitoring is stopped; then a share of the callers are the trials", () => {
+    const state = service((s) => {
+      s.isMonitored = false;
+    });
+    expect(nextProbeAt(state, { ...IDLE, isSuspect: true }, T0)).toBeNull();
+    expect(settingsOf(state.config, state).trials).toBe("ratio");
+    state.isMonitored = true;
+    expect(settingsOf(state.config, state).trials).toBe("probes");
+  });
+  test("is never, without anything to probe", () => {
     expect(
       nextProbeAt(
         service(() => undefined, false),

@@ -25,6 +25,8 @@ const ACCESS: Record<string, Access> = {
   "GET /health/r2/status": "public",
   "POST /health/r2/test": "admin",
   "POST /health/check": "admin",
+  "POST /health/monitor/start": "admin",
+  "POST /health/monitor/stop": "admin",
   "PUT /health/services/:serviceName/mode": "admin",
   "POST /health/services/:serviceName/degrade": "admin",
   "POST /health/services/:serviceName/recover": "admin",
