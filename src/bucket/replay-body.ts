@@ -120,11 +120,17 @@ export class ReplayBody {
     const reader = byobReader(this.#source);
     if (reader !== null) {
       this.#cancel = () => reader.cancel();
-      return () => reader.read(new Uint8Array(READ_BYTES));
+      return () => reader.read(new Uint8Array(this.#readBuffer()));
     }
     const plainReader = this.#source.getReader();
     this.#cancel = () => plainReader.cancel();
     return () => plainReader.read();
+  }
+
+  /** Once nothing is kept, the last chunk has been taken when the next one is asked for: one buffer does for all. */
+  #readBuffer(): ArrayBufferLike {
+    const last = this.#isKeeping ? undefined : this.#latest?.buffer;
+    return last?.byteLength === READ_BYTES ? last : new ArrayBuffer(READ_BYTES);
   }
 
   #end(): void {

@@ -133,6 +133,17 @@ describe("the bounds of what is kept", () => {
     expect(replayBudgetLeft(Date.now())).toBe(before);
   });
 
+  test("a byte stream that has outgrown 16 MiB comes whole, although it is read into one buffer from then on", async () => {
+    const pieces = Array.from({ length: 272 }, (_, n) => new Uint8Array(64 * 1024).fill(n % 251));
+    const body = bodyOf(streamOf(pieces, "bytes"), 17 * MIB);
+    for (let index = 0; index < pieces.length; index += 1) {
+      const chunk = await body.chunk(index);
+      expect(chunk?.byteLength).toBe(64 * 1024);
+      expect(chunk?.every((byte) => byte === index % 251)).toBe(true);
+    }
+    expect(body.canReplay).toBe(false);
+  });
+
   test("five streams share 64 MiB: the fifth is not kept, and a release makes room", async () => {
     const keep = async () => {
       const body = bodyOf(streamOf(Array.from({ length: 16 }, () => new Uint8Array(MIB))), 16 * MIB);
