@@ -90,43 +90,67 @@ export class MadeObject implements R2Object {
 
 /** An object with its bytes. The body ends in an error if it brings fewer bytes than `range` says. */
 export class MadeObjectBody extends MadeObject implements R2ObjectBody {
-  readonly #response: Response;
+  readonly #source: Uint8Array | ReadableStream<Uint8Array>;
+  #response: Response | null = null;
 
-  constructor(facts: ObjectFacts, range: ByteRange, body: Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array>) {
+  constructor(facts: ObjectFacts, range: ByteRange, source: Uint8Array | ReadableStream<Uint8Array>) {
     super(facts, range);
-    const contentType = this.httpMetadata.contentType;
     // Piped through a stream that knows its length, so that an early end is an error, never a clean end.
-    this.#response = new Response(
-      body instanceof ReadableStream ? body.pipeThrough(new FixedLengthStream(range.length)) : body,
-      contentType === undefined ? {} : { headers: { "content-type": contentType } },
-    );
+    this.#source = source instanceof ReadableStream ? source.pipeThrough(new FixedLengthStream(range.length)) : source;
   }
 
   get body(): ReadableStream {
-    return this.#response.body ?? new Blob([]).stream();
+    return this.#open().body ?? new Blob([]).stream();
   }
 
   get bodyUsed(): boolean {
-    return this.#response.bodyUsed;
+    return this.#response?.bodyUsed ?? false;
   }
 
-  arrayBuffer(): Promise<ArrayBuffer> {
-    return this.#response.arrayBuffer();
+  async arrayBuffer(): Promise<ArrayBuffer> {
+    const bytes = this.#take();
+    return bytes === null ? this.#open().arrayBuffer() : ownBuffer(bytes);
   }
 
-  bytes(): Promise<Uint8Array> {
-    return this.#response.bytes();
+  async bytes(): Promise<Uint8Array> {
+    return this.#take() ?? this.#open().bytes();
   }
 
-  text(): Promise<string> {
-    return this.#response.text();
+  async text(): Promise<string> {
+    const bytes = this.#take();
+    return bytes === null ? this.#open().text() : new TextDecoder().decode(bytes);
   }
 
-  json<T>(): Promise<T> {
-    return this.#response.json<T>();
+  async json<T>(): Promise<T> {
+    return JSON.parse(await this.text());
   }
 
-  blob(): Promise<Blob> {
-    return this.#response.blob();
+  async blob(): Promise<Blob> {
+    return this.#open().blob();
   }
+
+  /**
+   * All of a body that is in memory and that nobody has asked for yet; it is used then. A Response would copy it through
+   * a stream, piece by piece: of 1 MiB that takes longer than to get it from the queue.
+   */
+  #take(): Uint8Array | null {
+    if (this.#response !== null || this.#source instanceof ReadableStream) return null;
+    this.#response = new Response("");
+    void this.#response.text();
+    return this.#source;
+  }
+
+  #open(): Response {
+    const contentType = this.httpMetadata.contentType;
+    this.#response ??= new Response(
+      this.#source,
+      contentType === undefined ? {} : { headers: { "content-type": contentType } },
+    );
+    return this.#response;
+  }
+}
+
+function ownBuffer(bytes: Uint8Array): ArrayBuffer {
+  const { buffer } = bytes;
+  return buffer instanceof ArrayBuffer && buffer.byteLength === bytes.byteLength ? buffer : bytes.slice().buffer;
 }

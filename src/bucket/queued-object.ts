@@ -23,7 +23,7 @@ export class QueuedObjectBody extends MadeObjectBody {
     stored: Stored,
     metadata: PutMetadata | null,
     range: ByteRange,
-    body: Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array>,
+    body: Uint8Array | ReadableStream<Uint8Array>,
   ) {
     super(factsOf(stored, metadata), range, body);
     this.operationId = stored.operationId;

@@ -209,7 +209,7 @@ async function queuedBody(session: Session, pending: PendingOperation, options: 
   }
   const range = resolveRange(options.range, stored.size);
   if (inline !== null) {
-    const bytes = inline.slice(range.offset, range.offset + range.length);
+    const bytes = inline.subarray(range.offset, range.offset + range.length);
     return new QueuedObjectBody(stored, metadata, range, bytes);
   }
   const body = await payload(session, stored.operationId, pending, range.offset, range.length);

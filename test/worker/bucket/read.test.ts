@@ -121,6 +121,23 @@ describe("a queued put is what its key holds", () => {
     });
   });
 
+  test.each(["arrayBuffer", "bytes", "text", "json", "blob"] as const)(
+    "its body is read by %s as R2's is, and once",
+    async (method) => {
+      await env.R2_BUCKET.put("native", "\ufeff[1]", metadata);
+      await queuePut("queued", "\ufeff[1]", metadata);
+      const read = async (object: R2ObjectBody | null) => {
+        const first = await object?.[method]();
+        const told = first instanceof Blob ? [first.type, await first.text()] : first;
+        const again = await object?.[method]().catch(String);
+        return { told, again, used: object?.bodyUsed, locked: object?.body.locked };
+      };
+      const native = await read(await env.R2_BUCKET.get("native"));
+      expect(native).toMatchObject({ again: expect.stringContaining("already been used"), used: true, locked: true });
+      expect(await read(await world.bucket().get("queued"))).toEqual(native);
+    },
+  );
+
   test.each<{ range: R2Range | Headers; from: number; to: number }>([
     { range: { offset: 10, length: 5 }, from: 10, to: 15 },
     { range: { suffix: 7 }, from: 4_993, to: 5_000 },
