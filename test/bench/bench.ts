@@ -10,11 +10,15 @@ import { benchCircuit } from "./circuit.ts";
 import { type Figure, isMet } from "./figure.ts";
 import { benchList } from "./list.ts";
 import { benchDrain, benchEnqueue, benchPending, benchStuck } from "./queue.ts";
+import { benchMemory, benchQueuedGet, benchStreamedPut } from "./stream.ts";
 
 const BENCHES: Readonly<Record<string, () => Promise<Figure[]>>> = {
   circuit: benchCircuit,
   bucket: benchBucket,
   list: benchList,
+  "queued get": benchQueuedGet,
+  "streamed put": benchStreamedPut,
+  memory: benchMemory,
   enqueue: benchEnqueue,
   drain: benchDrain,
   stuck: benchStuck,

@@ -18,7 +18,7 @@ export async function benchBucket(): Promise<Figure[]> {
       await system.call("fill", { size });
       for (const method of ["put", "get"]) {
         const ms = (side: "ours" | "peer") => async () =>
-          (await system.call<number>("calls", { side, method, size, count })) / count;
+          (await system.call<number>("calls", { side, service: "R2_STORAGE", method, size, count })) / count;
         const { ours, peer } = await interleaved(ROUNDS, { ours: ms("ours"), peer: ms("peer") });
         figures.push(figure(`${method} of ${named}, healthy, beside the raw binding`, ours, peer, "ms", "<= 1.05"));
       }

@@ -15,7 +15,7 @@ export function figure(name: string, ours: number, peer: number, unit: string, m
   return must === undefined ? measured : { ...measured, must };
 }
 
-function medianOf(values: readonly number[]): number {
+export function medianOf(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   const middle = sorted.length / 2;
   const upper = sorted[Math.floor(middle)];

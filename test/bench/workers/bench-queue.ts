@@ -57,6 +57,11 @@ export class BenchQueueDO extends QueueDO {
     this.ctx.abort("restarted by the benchmark");
   }
 
+  /** Stored chunks of payloads, those included that are about to be freed. */
+  async chunks(): Promise<number> {
+    return this.ctx.storage.sql.exec<{ count: number }>("SELECT COUNT(*) AS count FROM payload_chunks").one().count;
+  }
+
   async drained(prefix: string): Promise<Drained> {
     return this.ctx.storage.sql
       .exec<{ operations: number; ms: number }>(

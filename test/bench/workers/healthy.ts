@@ -1,7 +1,8 @@
-/** Puts and gets while R2 is well, through FailoverBucket and through the raw binding. */
+/** Puts and gets, through FailoverBucket and through the raw binding. */
 import { FailoverBucket } from "../../../src/bucket/failover-bucket";
 import type { FailoverEnv } from "../../../src/shared/env";
 import { randomBytes } from "./bytes";
+import { refuse } from "./refused";
 
 export type Side = "ours" | "peer";
 
@@ -12,15 +13,16 @@ const CALLERS = 20;
 export async function calls(
   env: FailoverEnv,
   side: Side,
+  service: string,
   method: string,
   size: number,
   count: number,
 ): Promise<number> {
-  const bucket = side === "ours" ? new FailoverBucket(env) : env.R2_BUCKET;
+  const bucket = side === "ours" ? new FailoverBucket(env, { service }) : env.R2_BUCKET;
   const payload = randomBytes(size);
   const startedAt = Date.now();
   for (let i = 0; i < count; i += 1) {
-    const key = `healthy/${size}/${i % KEYS}`;
+    const key = keyOf(size, i % KEYS);
     if (method === "put") await bucket.put(key, payload);
     else await read(bucket, key, size);
   }
@@ -35,8 +37,17 @@ async function read(bucket: R2Bucket, key: string, size: number): Promise<void> 
 
 /** Every key that `calls` reads. */
 export async function fill(env: FailoverEnv, size: number): Promise<void> {
-  for (let i = 0; i < KEYS; i += 1) await env.R2_BUCKET.put(`healthy/${size}/${i}`, randomBytes(size));
+  for (let i = 0; i < KEYS; i += 1) await env.R2_BUCKET.put(keyOf(size, i), randomBytes(size));
 }
+
+/** Every key that `calls` reads, overwritten by a queued put. */
+export async function queue(env: FailoverEnv, service: string, circuits: string, size: number): Promise<void> {
+  await refuse(env, service, circuits);
+  const bucket = new FailoverBucket(env, { service });
+  for (let i = 0; i < KEYS; i += 1) await bucket.put(keyOf(size, i), randomBytes(size));
+}
+
+const keyOf = (size: number, n: number) => `healthy/${size}/${n}`;
 
 /**
  * How many requests to objects `count` puts and as many gets make, its first snapshot included: counted at the

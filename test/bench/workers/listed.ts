@@ -1,12 +1,10 @@
 /** Lists of 1,000 objects, through FailoverBucket and through the raw binding. */
 import { FailoverBucket } from "../../../src/bucket/failover-bucket";
-import { refreshNow } from "../../../src/bucket/isolate-service";
-import { serviceStub } from "../../../src/bucket/stubs";
 import type { FailoverEnv } from "../../../src/shared/env";
 import type { Side } from "./healthy";
+import { refuse } from "./refused";
 
 const OBJECTS = 1_000;
-const BY = { actor: "bench", requestId: "bench" };
 
 /** Of the pending ones: so many are new keys, and as many are deletes. The rest overwrite. */
 const NEW = 25;
@@ -20,10 +18,7 @@ export async function fillList(env: FailoverEnv, prefix: string): Promise<void> 
 
 /** `count` writes are queued, and stay so: the list is of as many objects as before. */
 export async function pendList(env: FailoverEnv, service: string, prefix: string, count: number): Promise<void> {
-  const stub = serviceStub(env, service);
-  await stub.setPaused(true, BY);
-  await stub.setMode({ mode: "forced_open", circuits: ["write"], reason: "bench" }, BY);
-  await refreshNow(env, service);
+  await refuse(env, service, "write");
   const bucket = new FailoverBucket(env, { service });
   for (let n = 0; n < count; n += 1) {
     const key = keyOf(prefix, n < NEW ? OBJECTS + n : n * 7);

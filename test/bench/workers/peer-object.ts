@@ -1,9 +1,11 @@
 import { DurableObject } from "cloudflare:workers";
-import { PayloadStore } from "../../../durable-objects/queue/payload-store";
+import { CHUNK_BYTES, PayloadStore } from "../../../durable-objects/queue/payload-store";
 import { type NewOperation, QueueStore } from "../../../durable-objects/queue/queue-store";
 import { migrate } from "../../../durable-objects/shared/migrate";
 import initial from "../../../migrations/queue/0001_initial.sql";
 import type { FailoverEnv } from "../../../src/shared/env";
+
+const STREAM = "stream";
 
 /** What the queue is measured beside: an object with the same tables that only inserts, or only puts. */
 export class PeerDO extends DurableObject<FailoverEnv> {
@@ -21,6 +23,27 @@ export class PeerDO extends DurableObject<FailoverEnv> {
   async insert(operation: NewOperation, payload: Uint8Array): Promise<number> {
     this.#payloads.write(operation.operationId, 0, payload);
     return this.#operations.insert(operation);
+  }
+
+  /** A stream into rows of a chunk each, and nothing else; `hashed`: but for the MD5 that an etag is. */
+  async store(stream: ReadableStream<Uint8Array>, hashed: boolean): Promise<void> {
+    const digest = new crypto.DigestStream("MD5");
+    const writer = digest.getWriter();
+    const reader = stream.getReader({ mode: "byob" });
+    let chunk = new Uint8Array(CHUNK_BYTES);
+    for (let n = 0; ; n += 1) {
+      const { value } = await reader.readAtLeast(CHUNK_BYTES, chunk);
+      if (value === undefined || value.byteLength === 0) break;
+      if (hashed) await writer.write(value);
+      this.#payloads.write(STREAM, n, value);
+      chunk = new Uint8Array(value.buffer, 0, CHUNK_BYTES);
+    }
+    await writer.close();
+    await digest.digest;
+  }
+
+  async clear(): Promise<void> {
+    this.#payloads.free(STREAM, 0);
   }
 
   /** A bare loop of puts. Answers how long it took, ms. */

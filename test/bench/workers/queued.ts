@@ -9,6 +9,7 @@ import type { EnqueueRequest, PutMetadata } from "../../../src/shared/protocol";
 import type { BenchQueueDO, Drained, Preload } from "./bench-queue";
 import { randomBytes } from "./bytes";
 import type { PeerDO } from "./peer-object";
+import { BY } from "./refused";
 
 export interface BenchEnv extends Omit<FailoverEnv, "QUEUE_DO"> {
   QUEUE_DO: DurableObjectNamespace<BenchQueueDO>;
@@ -22,7 +23,6 @@ const SEEDS = 20;
 /** As many as a drain has in flight. */
 const CLAIM_BATCH = 6;
 const POLL_MS = 50;
-export const BY = { actor: "bench", requestId: "bench" };
 
 const METADATA: PutMetadata = {
   httpMetadata: { contentType: "application/octet-stream" },
@@ -32,11 +32,11 @@ const METADATA: PutMetadata = {
   ssecKey: null,
 };
 
-function shardOf(env: BenchEnv, service: string) {
-  return env.QUEUE_DO.get(env.QUEUE_DO.idFromName(shardName(service, SHARD)));
+export function shardOf(env: BenchEnv, service: string, shard = SHARD) {
+  return env.QUEUE_DO.get(env.QUEUE_DO.idFromName(shardName(service, shard)));
 }
 
-function peer(env: BenchEnv) {
+export function peer(env: BenchEnv) {
   return env.PEER_DO.get(env.PEER_DO.idFromName("peer"));
 }
 

@@ -1,10 +1,12 @@
-/** The real Worker and its objects, with one route more for each thing that `../bucket.ts`, `../list.ts` and `../queue.ts` measure. */
+/** The real Worker and its objects, with one route more for each thing that the benchmarks in `..` measure. */
 import worker from "../../../src/index";
 import { QUEUE_SECTION } from "../../../src/shared/config";
 import type { WorkerEnv } from "../../../src/shared/env";
-import { calls, fill, objectRequests, type Side } from "./healthy";
+import { calls, fill, objectRequests, queue, type Side } from "./healthy";
 import { fillList, lists, pendList } from "./listed";
 import * as queued from "./queued";
+import { BY, refuse } from "./refused";
+import { type StreamSide, streamedPut } from "./streamed";
 
 export { ServiceDO, SystemDO } from "../../../src/index";
 export { BenchQueueDO as QueueDO } from "./bench-queue";
@@ -16,7 +18,9 @@ type BenchEnv = queued.BenchEnv & WorkerEnv;
 const ROUTES: Readonly<Record<string, (env: BenchEnv, text: Parameters, number: (name: string) => number) => unknown>> =
   {
     fill: (env, _, number) => fill(env, number("size")),
-    calls: (env, text, number) => calls(env, text("side") as Side, text("method"), number("size"), number("count")),
+    calls: (env, text, number) =>
+      calls(env, text("side") as Side, text("service"), text("method"), number("size"), number("count")),
+    queue: (env, text, number) => queue(env, text("service"), text("circuits"), number("size")),
     requests: (env, _, number) => objectRequests(env, number("count")),
     "fill-list": (env, text) => fillList(env, text("prefix")),
     "pend-list": (env, text, number) => pendList(env, text("service"), text("prefix"), number("count")),
@@ -33,8 +37,11 @@ const ROUTES: Readonly<Record<string, (env: BenchEnv, text: Parameters, number: 
     claim: (env, text, number) => queued.claimAll(env, text("service"), number("count")),
     drain: (env, text, number) => queued.drain(env, text("service"), text("prefix"), number("left")),
     puts: (env, text, number) => queued.putAll(env, text("prefix"), number("count"), number("concurrency")),
+    refuse: (env, text) => refuse(env, text("service"), text("circuits")),
+    "streamed-put": (env, text, number) =>
+      streamedPut(env, text("side") as StreamSide, text("service"), number("size")),
     unbound: (env) =>
-      env.SYSTEM_DO.get(env.SYSTEM_DO.idFromName("system")).setConfig(QUEUE_SECTION, "max_queue_size", 0, queued.BY),
+      env.SYSTEM_DO.get(env.SYSTEM_DO.idFromName("system")).setConfig(QUEUE_SECTION, "max_queue_size", 0, BY),
   };
 
 export default {
