@@ -25,33 +25,35 @@ type Options = (R2ListOptions & ListOptions) | undefined;
 /** Lists objects. Rejects with R2's own errors on bad options, else with a `FailoverError`. */
 export async function list(session: Session, options: Options): Promise<Listing> {
   await prepare(session, "read");
-  if (options?.allowPartial !== true) refuseWhileOpen(session);
+  if (options?.allowPartial !== true) refuseWhileOpen(session, options);
   const shards = await shardsToAsk(session);
   if (shards.length > 0) return listMerged(session, options, shards);
   let result: R2Objects;
   try {
     result = await listR2(session, nativeOptions(options));
   } catch (error) {
-    if (options?.allowPartial !== true || !isUnavailable(error)) throw error;
-    return nothingKnown(options);
+    if (!isUnavailable(error)) throw error;
+    listQuery(options);
+    if (options?.allowPartial !== true) throw error;
+    return nothingKnown();
   }
   if (showsReserved(result, options?.prefix)) return listMerged(session, options, []);
   return { source: "primary", result: result.truncated ? withCursor(result, options?.cursor) : result };
 }
 
-/** What R2 will not be asked for need not be asked of the queue. */
-function refuseWhileOpen({ state }: Session): void {
+/** What R2 will not be asked for need not be asked of the queue. Bad options are refused as R2 does all the same. */
+function refuseWhileOpen({ state }: Session, options: Options): void {
   const now = Date.now();
   if (mayAdmit(state, "read", now)) return;
+  listQuery(options);
   const admission = admit(state, "read", now);
   if (!admission.admitted) throw unlistable(admission.retryAfter);
 }
 
 // ── R2 alone ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** R2 cannot be listed, and nothing is queued. Throws what R2 would on bad options. */
-function nothingKnown(options: Options): Listing {
-  listQuery(options);
+/** R2 cannot be listed, and nothing is queued. */
+function nothingKnown(): Listing {
   return { source: "queue", result: { objects: [], delimitedPrefixes: [], truncated: false, partial: true } };
 }
 
