@@ -10,6 +10,11 @@ export const DIFFERENCES = {
     answer: { error: "CONDITION_UNVERIFIABLE" },
     needs: "reads",
   },
+  list: {
+    row: "`list`",
+    answer: { error: "SERVICE_UNAVAILABLE" },
+    needs: "reads",
+  },
   customerKey: {
     row: "`put` with a customer's key",
     answer: { error: "SSEC_NEEDS_ENCRYPTION" },

@@ -24,12 +24,24 @@ async function described(value: unknown): Promise<unknown> {
   if (value instanceof ArrayBuffer) return { arrayBuffer: await describedBytes(new Uint8Array(value)) };
   if (value instanceof Blob) return { blob: value.type, bytes: await describedBytes(await value.bytes()) };
   if (isObject(value)) return describedObject(value);
+  if (isList(value)) return describedList(value);
   return value;
 }
 
 /** By what every R2Object has and no plain answer does. */
 function isObject(value: unknown): value is R2Object | R2ObjectBody {
   return typeof value === "object" && value !== null && "httpEtag" in value;
+}
+
+function isList(value: unknown): value is R2Objects {
+  return typeof value === "object" && value !== null && "delimitedPrefixes" in value;
+}
+
+/** Cursors are opaque: of them only whether there is one. */
+async function describedList(page: R2Objects): Promise<object> {
+  const { objects, delimitedPrefixes, truncated } = page;
+  const hasCursor = "cursor" in page && page.cursor !== undefined;
+  return { objects: await Promise.all(objects.map(describedObject)), delimitedPrefixes, truncated, hasCursor };
 }
 
 async function describedBytes(bytes: Uint8Array): Promise<string> {

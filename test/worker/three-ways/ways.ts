@@ -30,7 +30,7 @@ export interface Case {
   readonly name: string;
   /** What is done. What it answers is what is compared. `key` is the case's own. */
   readonly run: (bucket: R2Bucket, key: string) => Promise<unknown>;
-  /** An outage answers otherwise, for this reason. */
+  /** An outage answers otherwise, for this reason, unless R2 refuses the arguments. */
   readonly differs?: Difference;
   /** Local R2 is laxer here than R2 in production, whose rule the queue has: an outage answers this instead. */
   readonly stricter?: unknown;
@@ -53,18 +53,18 @@ const SETUP_MS = 60_000;
 const DRAIN_MS = 120_000;
 let cutOff: Promise<void> | undefined;
 
-/** Runs a table of cases, one test each. `prepare`: what all of them find there. */
+/** Runs a table of cases, one test each. `prepare`: what all of them find there; `r2` is what is behind `bucket`. */
 export function describeCases(
   what: string,
   cases: readonly Case[],
-  prepare: (bucket: R2Bucket) => Promise<unknown> = async () => undefined,
+  prepare: (bucket: R2Bucket, r2: R2Bucket) => Promise<unknown> = async () => undefined,
 ): void {
   describe(what, () => {
     beforeAll(async () => {
       cutOff ??= cutOffServices();
       await cutOff;
-      await prepare(env.R2_RAW);
-      for (const service of SERVICES) await prepare(bucketOf(service));
+      await prepare(env.R2_RAW, env.R2_RAW);
+      for (const service of SERVICES) await prepare(bucketOf(service), env[`R2_${service}`]);
     }, SETUP_MS);
     test.each(cases)("$name", async ({ name, run, ...other }) => {
       const key = `${what}/${name}`;
@@ -84,9 +84,14 @@ export function describeCases(
 
 function inOutage(service: Service, raw: unknown, { differs, stricter }: Omit<Case, "name" | "run">): unknown {
   if (stricter !== undefined) return stricter;
-  if (differs === undefined) return raw;
+  if (differs === undefined || isRefusal(raw)) return raw;
   const { answer, needs } = DIFFERENCES[differs];
   return needs === "reads" && service === "WRITELESS" ? raw : answer;
+}
+
+/** Bad arguments are bad in an outage too. */
+function isRefusal(answer: unknown): boolean {
+  return typeof answer === "object" && answer !== null && "error" in answer;
 }
 
 /** The keys of the objects in a described answer. */
