@@ -4,47 +4,32 @@
  * A put goes with a fence: R2 refuses it when anything was uploaded after the operation was accepted. Refused, or with
  * an earlier call of its own that may have landed, it looks at what R2 holds and asks the ledger whose that is.
  */
-import { classifyObject, fenceDate, fingerprintOf } from "../../src/bucket/ledger";
+import { fenceDate } from "../../src/bucket/ledger";
 import { putOptions } from "../../src/bucket/put-options";
 import type { PutMetadata } from "../../src/shared/protocol";
+import { applyMultipart } from "./apply-multipart";
+import type { Applied, Claim } from "./claimed";
+import { classify, look } from "./look";
 import { openMetadata } from "./metadata";
 import type { OperationRow } from "./operation-row";
 import { payloadValue } from "./payload-reader";
-import { callR2, headObject, writeDeadlineMs } from "./r2-calls";
+import { callR2, writeDeadlineMs } from "./r2-calls";
 import { clockOffset, type Shard } from "./shard";
-
-/** A claimed operation, with what must be known of its key's past. */
-export interface Claim {
-  readonly row: OperationRow;
-  readonly lease: string;
-  /** An earlier call may have carried these bytes to R2: look before writing. */
-  readonly looksFirst: boolean;
-  /** Until when that earlier call may yet land; 0: it cannot. */
-  readonly ownCallUntil: number;
-  /** A call of unknown end was on this key: look once more after writing. */
-  readonly verifies: boolean;
-}
-
-export type Applied =
-  | { readonly kind: "completed"; readonly version: string | null }
-  | { readonly kind: "superseded" }
-  /** To be looked at again: an earlier call may yet land, or others write at the same time. */
-  | { readonly kind: "postponed"; readonly until: number };
 
 /** Others may write between a look and a write; after so many rounds the operation steps back. */
 const MAX_ROUNDS = 4;
 const CONTENDED_MS = 1_000;
 
-/** R2 could not be looked at. That is no failure of the write: the operation waits, and is charged nothing. */
-export class LookError extends Error {
-  constructor(cause: unknown) {
-    super(cause instanceof Error ? cause.message : "head failed", { cause });
-  }
-}
-
 /** Throws what R2 or the payload throws, and `LookError`. */
 export async function apply(shard: Shard, claim: Claim): Promise<Applied> {
-  return claim.row.operation_type === "DELETE" ? applyDelete(shard, claim) : applyPut(shard, claim);
+  switch (claim.row.operation_type) {
+    case "UPLOAD":
+      return applyPut(shard, claim);
+    case "DELETE":
+      return applyDelete(shard, claim);
+    case "MULTIPART_UPLOAD":
+      return applyMultipart(shard, claim);
+  }
 }
 
 async function applyPut(shard: Shard, claim: Claim): Promise<Applied> {
@@ -119,21 +104,6 @@ async function applyDelete(shard: Shard, claim: Claim): Promise<Applied> {
   }
 }
 
-/** Whose is what R2 holds, for this operation? */
-export function classify(shard: Shard, row: OperationRow, seen: R2Object | null) {
-  return classifyObject(
-    { fenceAt: row.fence_at, firstCallAt: row.first_call_at, fingerprint: row.fingerprint },
-    seen === null ? null : { version: seen.version, uploaded: seen.uploaded, fingerprint: fingerprintOf(seen) },
-    shard.calls.ledger(row.key, clockOffset(shard)),
-  );
-}
-
-function look(shard: Shard, claim: Claim): Promise<R2Object | null> {
-  return headObject(shard, claim.row.key, claim.row.failure_count > 0).catch((error: unknown) => {
-    throw new LookError(error);
-  });
-}
-
 function fence(shard: Shard, row: OperationRow): R2Conditional {
   return { uploadedBefore: fenceDate(row.fence_at, clockOffset(shard)) };
 }
@@ -148,7 +118,10 @@ async function put(
   // R2 confirms the bytes before the payload is let go: by the caller's checksum if it gave one, else by the MD5.
   const checksum = metadata?.checksum ? {} : { md5: row.etag };
   // Before the call, so that its time and its errors are not put down to R2.
-  const payload = await shard.steps.at("apply.read", payloadValue(shard, row));
+  const payload = await shard.steps.at(
+    "apply.read",
+    payloadValue(shard, { id: row.operation_id, keyId: row.key_id, size: row.size }),
+  );
   const deadlineMs = writeDeadlineMs(shard, row.size);
   const call = callR2(shard, "write", "put", deadlineMs, row.failure_count > 0, () =>
     shard.bucket.put(row.key, payload.value, { ...options, ...checksum, onlyIf }),

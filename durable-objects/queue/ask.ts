@@ -1,5 +1,6 @@
 /** Deletes and conditional puts ask before they call R2: go ahead, or queue up behind what is pending. */
 import { FENCE_MARGIN_MS } from "../../src/shared/fence";
+import { hashKey } from "../../src/shared/keys";
 import type { AskReply, AskRequest, AskVerdict } from "../../src/shared/protocol";
 import { askForRoom, fits, roomProblem } from "./capacity";
 import { storedOf } from "./operation-row";
@@ -15,8 +16,8 @@ export async function ask(shard: Shard, request: AskRequest): Promise<AskReply> 
   const { link } = shard;
   const queued = request.kind === "delete" ? request.items.filter((item) => !isFree(shard, request, item)) : [];
   if (queued.length > 0) {
-    const keys = queued.map((item) => item.key);
-    await shard.steps.at("ask.reserve", askForRoom(shard, keys, queued.length, 0));
+    const keyHashes = queued.map((item) => hashKey(item.key));
+    await shard.steps.at("ask.reserve", askForRoom(shard, keyHashes, queued.length, 0));
   }
   const verdicts = request.items.map((item) => decide(shard, request, item));
   shard.changed();
@@ -26,26 +27,33 @@ export async function ask(shard: Shard, request: AskRequest): Promise<AskReply> 
   return { verdicts, shard: link.view };
 }
 
-/** Nothing of the key is queued, and no given-up put may yet land on it. Other tickets are no hindrance: R2 decides. */
 function isFree(shard: Shard, request: AskRequest, item: Item): boolean {
+  return request.writable && shard.store.byOperationId(item.operationId) === null && isKeyFree(shard, item.key);
+}
+
+/** Nothing of the key is queued, and no given-up write may yet land on it. Tickets are no hindrance: R2 decides. */
+export function isKeyFree(shard: Shard, key: string): boolean {
   const now = Date.now();
   return (
-    request.writable &&
-    shard.store.byOperationId(item.operationId) === null &&
-    shard.store.liveOf(item.key).length === 0 &&
-    !shard.calls.of(item.key).some((call) => call.kind !== "ticket" && call.until > now)
+    shard.store.liveOf(key).length === 0 &&
+    !shard.calls.of(key).some((call) => call.kind !== "ticket" && call.until > now)
   );
 }
 
+/** Leave to call R2: until it is given back, or has run out, the drain keeps off the key. */
+export function openTicket(shard: Shard, key: string, operationId: string, deadlineMs: number): string {
+  const ticket = `ticket:${crypto.randomUUID()}`;
+  const until = Date.now() + deadlineMs + FENCE_MARGIN_MS;
+  shard.calls.open({ call_id: ticket, key, kind: "ticket", operation_id: operationId, until });
+  return ticket;
+}
+
 function decide(shard: Shard, request: AskRequest, item: Item): AskVerdict {
-  const { store, calls } = shard;
+  const { store } = shard;
   const now = Date.now();
   const { key, operationId } = item;
   if (isFree(shard, request, item)) {
-    const until = now + request.deadlineMs + FENCE_MARGIN_MS;
-    const ticket = `ticket:${crypto.randomUUID()}`;
-    calls.open({ call_id: ticket, key, kind: "ticket", operation_id: operationId, until });
-    return { verdict: "direct", ticket };
+    return { verdict: "direct", ticket: openTicket(shard, key, operationId, request.deadlineMs) };
   }
   if (request.kind === "conditional_put") return { verdict: "enqueue" };
   const known = store.byOperationId(operationId);
@@ -74,9 +82,11 @@ function decide(shard: Shard, request: AskRequest, item: Item): AskVerdict {
       firstCallAt: null,
       needsEpoch: 0,
       size: 0,
+      heldBytes: 0,
       etag: "",
       checksums: "{}",
       fingerprint: null,
+      uploadId: null,
     },
     null,
   );

@@ -1,8 +1,8 @@
 /** What operators do to single operations: cancel, retry, redrive. */
 import type { Answer, Refusal } from "../../src/shared/protocol";
 import { type Actor, type EventType, type OperationRecord, recordedEvent } from "../../src/shared/records";
-import { classify } from "./apply";
 import { maxRetries } from "./claim";
+import { classify } from "./look";
 import { type OperationRow, recordOf } from "./operation-row";
 import { end, operationData, settleKey } from "./order";
 import { headObject } from "./r2-calls";

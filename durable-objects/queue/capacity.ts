@@ -1,5 +1,4 @@
 /** The room of a shard: its part of the service's bounds, and what it holds or is taking in. */
-import { hashKey } from "../../src/shared/keys";
 import type { Refusal, ShardQuota } from "../../src/shared/protocol";
 import { payloadTooLarge, queueFull } from "./refusals";
 import type { Shard } from "./shard";
@@ -26,9 +25,9 @@ export interface Admission {
   close(): void;
 }
 
-/** Lets one write of so many bytes in, or answers null. */
-export async function admit(shard: Shard, key: string, bytes: number): Promise<Admission | null> {
-  await askForRoom(shard, [key], 1, bytes);
+/** Lets one write of so many bytes in, or answers null. `keyHash`: for what the shard becomes busy. */
+export async function admit(shard: Shard, keyHash: number, bytes: number): Promise<Admission | null> {
+  await askForRoom(shard, [keyHash], 1, bytes);
   if (!fits(shard, 1, bytes)) return null;
   const { receiving } = shard.room;
   let held = bytes;
@@ -38,7 +37,7 @@ export async function admit(shard: Shard, key: string, bytes: number): Promise<A
   return {
     grow: async (size) => {
       if (size <= held) return true;
-      await askForRoom(shard, [key], 0, size - held);
+      await askForRoom(shard, [keyHash], 0, size - held);
       if (!fits(shard, 0, size - held)) return false;
       receiving.bytes += size - held;
       held = size;
@@ -56,13 +55,13 @@ export async function admit(shard: Shard, key: string, bytes: number): Promise<A
 /** Asks the ServiceDO for more when so much does not fit. Never throws; whether it fits now is for `fits` to say. */
 export async function askForRoom(
   shard: Shard,
-  keys: readonly string[],
+  keyHashes: readonly number[],
   operations: number,
   bytes: number,
 ): Promise<void> {
   if (fits(shard, operations, bytes)) return;
   const { waiting } = shard.room;
-  for (const key of keys) shard.link.widen(hashKey(key));
+  for (const keyHash of keyHashes) shard.link.widen(keyHash);
   shard.changed();
   waiting.operations += operations;
   waiting.bytes += bytes;
@@ -88,10 +87,10 @@ export function roomProblem(shard: Shard, bytes: number): Refusal {
 }
 
 function held(shard: Shard): ShardQuota {
-  const { store, room } = shard;
+  const { store, uploads, room } = shard;
   return {
-    operations: store.held.operations + room.receiving.operations,
-    bytes: store.held.bytes + room.receiving.bytes,
+    operations: store.held.operations + uploads.held.operations + room.receiving.operations,
+    bytes: store.held.bytes + uploads.held.bytes + room.receiving.bytes,
   };
 }
 

@@ -1,15 +1,13 @@
 /** Chooses what is applied next. Synchronous: an operation is claimed, parked or put off in one commit. */
 import { FENCE_MARGIN_MS } from "../../src/shared/fence";
 import { recordedEvent } from "../../src/shared/records";
-import type { Claim } from "./apply";
+import type { Claim } from "./claimed";
 import type { OperationRow } from "./operation-row";
 import { end, operationData, settleKey } from "./order";
-import { writeDeadlineMs } from "./r2-calls";
+import { unfencedFrom, writeDeadlineMs } from "./r2-calls";
 import { blockedUntil, isChargeable, isExhausted, ownCallUntil } from "./schedule";
 import type { Shard } from "./shard";
 
-/** How long a delete waits for its busy notice to be confirmed before it is looked at again. */
-const UNCONFIRMED_MS = 1_000;
 /** Dead letters have a bound of their own; over it an operation stays pending and is tried this seldom. */
 const NO_DEAD_LETTER_ROOM_MS = 300_000;
 
@@ -36,7 +34,7 @@ function claimOne(shard: Shard, row: OperationRow, now: number): Claim | null {
   const putOff = Math.max(
     row.not_before,
     blockedUntil(outstanding, row.operation_id, now),
-    row.operation_type === "DELETE" ? deleteAllowedAt(shard, row, now) : 0,
+    row.operation_type === "DELETE" ? unfencedFrom(shard, row, now) : 0,
   );
   if (putOff > now) {
     store.schedule(row.id, putOff);
@@ -52,7 +50,8 @@ function claimOne(shard: Shard, row: OperationRow, now: number): Claim | null {
     key: row.key,
     kind: "drain",
     operation_id: row.operation_id,
-    until: now + writeDeadlineMs(shard, row.size) + FENCE_MARGIN_MS,
+    // The parts of an upload do not change the key; before it is completed its claim is renewed.
+    until: now + writeDeadlineMs(shard, row.operation_type === "UPLOAD" ? row.size : 0) + FENCE_MARGIN_MS,
   });
   return { row, lease, looksFirst: row.first_call_at !== null, ownCallUntil: own, verifies };
 }
@@ -66,15 +65,6 @@ export function unclaim(shard: Shard, { row, lease }: Claim, now: number): void 
   const hasSuccessor = store.liveOf(row.key).some((other) => other.id > row.id);
   if (hasSuccessor) end(shard, row, "SUPERSEDED", now);
   settleKey(shard, row.key, now);
-}
-
-/**
- * A delete may be applied only when every isolate asks before it writes: when the leases from before the busy notice
- * have run out, and the calls that were made under them.
- */
-function deleteAllowedAt(shard: Shard, row: OperationRow, now: number): number {
-  const from = shard.link.writersAskFrom(row.needs_epoch);
-  return from === null ? now + UNCONFIRMED_MS : from + writeDeadlineMs(shard, 0) + FENCE_MARGIN_MS;
 }
 
 export function maxRetries(shard: Shard, row: OperationRow): number {

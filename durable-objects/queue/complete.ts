@@ -1,7 +1,9 @@
 /** Stores how a claimed operation ended. Synchronous, and only while the claim still stands. */
 import { classifyR2Error } from "../../src/bucket/r2-errors";
-import { type Applied, type Claim, LookError } from "./apply";
+import { SendAgainError } from "./apply-multipart";
 import { maxRetries, park } from "./claim";
+import type { Applied, Claim } from "./claimed";
+import { LookError } from "./look";
 import type { OperationRow } from "./operation-row";
 import { end, release, settleKey } from "./order";
 import { MissingKeyError, PayloadError } from "./payload-cipher";
@@ -24,7 +26,7 @@ export function complete(shard: Shard, claim: Claim, applied: Applied): void {
   calls.close(claim.lease);
   switch (applied.kind) {
     case "completed": {
-      if (row.operation_type === "UPLOAD") closeOwnCalls(shard, row);
+      if (row.operation_type !== "DELETE") closeOwnCalls(shard, row);
       if (applied.version !== null) calls.rememberApplied(row.key, applied.version, now);
       end(shard, row, "COMPLETED", now);
       break;
@@ -34,7 +36,7 @@ export function complete(shard: Shard, claim: Claim, applied: Applied): void {
       break;
     case "postponed":
       // Stored, or the next look at its key would schedule it for now, and it would be claimed for nothing until then.
-      hold(shard, row, row.error_message ?? POSTPONED, applied.until, now);
+      hold(shard, row, row.error_message ?? applied.why ?? POSTPONED, applied.until, now);
       break;
   }
   settleKey(shard, row.key, now);
@@ -72,7 +74,8 @@ export function fail(shard: Shard, claim: Claim, error: unknown, random: () => n
     settleKey(shard, row.key, now);
     return;
   }
-  const verdict = classifyR2Error(error);
+  const verdict =
+    error instanceof SendAgainError ? ({ outcome: "failure", answered: true } as const) : classifyR2Error(error);
   // Unanswered, the call may yet land: its claim stays outstanding, and its key untouched, until the fence.
   if (verdict.answered) calls.close(claim.lease);
   switch (verdict.outcome) {
@@ -103,8 +106,8 @@ function stillClaimed(shard: Shard, claim: Claim): OperationRow | null {
 }
 
 /**
- * A put is not written while an earlier call of its own may yet land, so what R2 holds now is where they ended. A delete
- * is: an earlier call that lands after it would take what is written next, so its key is left alone until the fence.
+ * A put is not written while an earlier call of its own may yet land, and an upload is completed only once, so what R2
+ * holds now is where they ended. A delete is written: an earlier call that lands after it would take what is written next, so its key is left alone until the fence.
  */
 function closeOwnCalls({ calls }: Shard, row: OperationRow): void {
   for (const call of calls.of(row.key)) if (call.operation_id === row.operation_id) calls.close(call.call_id);

@@ -52,6 +52,12 @@ export async function digestBytes(bytes: Uint8Array, algorithms: readonly Checks
   );
 }
 
+/** The etag that R2 gives an object of several parts: the MD5 of their MD5s (hex), and their number. */
+export async function multipartEtag(md5s: readonly string[]): Promise<string> {
+  const joined = Uint8Array.from(md5s.join("").match(/../g) ?? [], (byte) => Number.parseInt(byte, 16));
+  return `${hex(new Uint8Array(await crypto.subtle.digest("MD5", joined)))}-${md5s.length}`;
+}
+
 /** Hashes a payload without storing it: what a repeated enqueue is compared by. */
 export async function digestPayload(payload: Payload): Promise<{ size: number; md5: string }> {
   const digest = openDigest("md5");

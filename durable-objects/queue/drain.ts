@@ -8,8 +8,10 @@
  * call starts the next from memory, and what has ended is stored together with the next claims.
  */
 import type { DrainGrant } from "../../src/shared/protocol";
-import { apply, type Claim } from "./apply";
+import { abortInR2 } from "./abort-in-r2";
+import { apply } from "./apply";
 import { claimReady, unclaim } from "./claim";
+import type { Claim } from "./claimed";
 import { complete, fail, giveBack } from "./complete";
 import { housekeep, isEmpty, sendMessages } from "./housekeeping";
 import { PRIORITY_STEP_MS } from "./schedule";
@@ -79,7 +81,7 @@ export class Drain {
   async run(): Promise<void> {
     if (this.#isRunning) return;
     this.#isRunning = true;
-    const { store } = this.#shard;
+    const { store, uploads } = this.#shard;
     const stopAt = Date.now() + MAX_RUN_MS;
     let keptAt = 0;
     try {
@@ -89,7 +91,8 @@ export class Drain {
         this.#storeEnded();
         // Even without a row it would begin a write.
         if ((store.nextDue() ?? Number.POSITIVE_INFINITY) <= now) store.promote(now, PROMOTE_LIMIT, PRIORITY_STEP_MS);
-        const mayClaim = now < stopAt && now >= this.holdUntil && store.hasReady();
+        const hasWork = store.hasReady() || uploads.dueAbort(now) !== null;
+        const mayClaim = now < stopAt && now >= this.holdUntil && hasWork;
         if (now - keptAt >= HOUSEKEEPING_MS || (!mayClaim && this.#isAtRest)) {
           housekeep(this.#shard, now);
           this.#sendMessages(now);
@@ -98,7 +101,7 @@ export class Drain {
         const hasRoom = this.#ahead.length === 0 && (this.#hasMoved || this.#inFlight < MAX_IN_FLIGHT);
         if (mayClaim && hasRoom && (await this.#claimSome())) continue;
         const isIdle = this.#isAtRest && this.#messages === null;
-        if (isIdle && !(now < stopAt && now >= this.holdUntil && store.hasReady())) {
+        if (isIdle && !(now < stopAt && now >= this.holdUntil && hasWork)) {
           if (!this.#holdsGrant) return;
           await this.#giveBack();
           continue;
@@ -137,7 +140,8 @@ export class Drain {
   async #claimSome(): Promise<boolean> {
     const now = Date.now();
     if (this.#grant.left <= 0 || now >= this.#grant.until) {
-      const ready = this.#shard.store.held.operations;
+      // Aborts alone ask for as much as one operation.
+      const ready = Math.max(1, this.#shard.store.held.operations);
       const grant: DrainGrant = await this.#shard.steps.at("claim.grant", this.#shard.link.grant(ready));
       this.#holdsGrant = grant.concurrency > 0;
       if (grant.concurrency === 0) {
@@ -154,7 +158,20 @@ export class Drain {
     this.#grant.left -= claims.length;
     for (const claim of claims) this.#ahead.push({ claim, until: now + CLAIM_LIFE_MS });
     this.#startNext();
+    if (claims.length === 0 && this.#inFlight < this.#slots) this.#abortOne(now);
     return true;
+  }
+
+  /** An upload that R2 is yet to forget. Only when no operation is ready: it is a courtesy. */
+  #abortOne(now: number): void {
+    const upload = this.#shard.uploads.dueAbort(now);
+    if (upload === null) return;
+    this.#grant.left -= 1;
+    this.#inFlight += 1;
+    abortInR2(this.#shard, upload, now, this.#random).finally(() => {
+      this.#inFlight -= 1;
+      this.#signal.raise();
+    });
   }
 
   /** To ask with nothing ready is to give back: without it the next shard waits until the grant runs out. */

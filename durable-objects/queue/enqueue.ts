@@ -6,10 +6,11 @@
  * was not told: the same id, sent again, is answered with it.
  */
 import { fingerprintOf } from "../../src/bucket/ledger";
+import { hashKey } from "../../src/shared/keys";
 import type { EnqueueReply, EnqueueRequest, Refusal } from "../../src/shared/protocol";
 import { type Admission, admit, roomProblem } from "./capacity";
 import { type Decision, decideCondition } from "./condition";
-import { digestPayload } from "./digests";
+import { algorithmsOf, digestPayload } from "./digests";
 import { type SealedMetadata, sealMetadata } from "./metadata";
 import { type OperationRow, storedOf } from "./operation-row";
 import { accept, quarantine } from "./order";
@@ -34,7 +35,7 @@ export async function enqueue(shard: Shard, request: EnqueueRequest, body: Paylo
   // Before anything is received, so that a key that cannot be used leaves nothing behind.
   const sealed = await shard.steps.at("enqueue.seal", sealMetadata(cipher, request.metadata, operationId));
   const expected = body instanceof Uint8Array ? body.byteLength : (request.size ?? 0);
-  const admission = await shard.steps.at("enqueue.reserve", admit(shard, request.key, expected));
+  const admission = await shard.steps.at("enqueue.reserve", admit(shard, hashKey(request.key), expected));
   if (admission === null) return refuse(shard, request, roomProblem(shard, expected));
   try {
     // The same operation may have come a second time meanwhile.
@@ -59,7 +60,7 @@ async function take(
   let received: Received | null = null;
   if (body !== null) {
     try {
-      received = await receive(shard, operationId, request.key, metadata, body, admission);
+      received = await receive(shard, operationId, request.key, algorithmsOf(metadata), body, admission);
     } catch (error) {
       if (!(error instanceof NoRoomError)) throw error;
       return refuse(shard, request, roomProblem(shard, error.size));
@@ -125,9 +126,11 @@ function commit(
       firstCallAt: request.directCall === null ? null : now - request.directCall.startedMsAgo,
       needsEpoch: 0,
       size: received?.size ?? 0,
+      heldBytes: received?.size ?? 0,
       etag: received?.checksums.md5 ?? "",
       checksums: JSON.stringify(received?.checksums ?? {}),
       fingerprint: fingerprint(request, received),
+      uploadId: null,
     },
     request.directCall,
   );

@@ -1,6 +1,7 @@
 /** What a shard does beside draining: calls that have run out, retention, payloads to free, messages, calm. */
-import { hashKey } from "../../src/shared/keys";
+import { hashKey, UPLOADS_HASH } from "../../src/shared/keys";
 import { MAX_LISTED_KEYS } from "./busy-epoch";
+import { sweepUploads } from "./end-upload";
 import { settleKey } from "./order";
 import type { Shard } from "./shard";
 
@@ -18,7 +19,13 @@ export function retentionMs(shard: Shard): number {
 
 /** Nothing is held, received, or feared: the shard may be called calm. */
 export function isEmpty(shard: Shard): boolean {
-  return shard.store.live === 0 && shard.calls.blocking === 0 && shard.room.receiving.operations === 0;
+  const { store, calls, room } = shard;
+  return store.live === 0 && calls.blocking === 0 && room.receiving.operations === 0 && !holdsUploads(shard);
+}
+
+/** Uploads that nobody has completed yet hold room: their shard must not give it back. */
+function holdsUploads({ uploads }: Shard): boolean {
+  return uploads.held.operations > 0 || uploads.held.bytes > 0;
 }
 
 export function housekeep(shard: Shard, now: number): void {
@@ -26,6 +33,7 @@ export function housekeep(shard: Shard, now: number): void {
   for (const key of calls.expire(now)) settleKey(shard, key, now);
   store.sweepFinal(now - retentionMs(shard), SWEEP_LIMIT);
   calls.sweepLedger(now - LEDGER_KEPT_MS);
+  sweepUploads(shard, now);
   payloads.freeSlice((id) => pins.isPinned(id));
   narrowBusy(shard);
 }
@@ -41,5 +49,6 @@ function narrowBusy(shard: Shard): void {
   const { store, calls, link } = shard;
   if (!link.isBusy || store.held.operations > 0 || shard.room.receiving.operations > 0) return;
   const keys = new Set([...store.liveKeys(MAX_LISTED_KEYS + 1), ...calls.keys(MAX_LISTED_KEYS + 1)]);
-  link.narrow(keys.size > MAX_LISTED_KEYS ? null : [...keys].map(hashKey));
+  const held = [...[...keys].map(hashKey), ...(holdsUploads(shard) ? [UPLOADS_HASH] : [])];
+  link.narrow(held.length > MAX_LISTED_KEYS ? null : held);
 }

@@ -7,7 +7,7 @@ export type Phase = "ready" | "waiting" | "claimed" | "parked" | "final";
 /** A row of `operation_queue`. */
 export interface OperationRow {
   readonly id: number;
-  readonly operation_type: "UPLOAD" | "DELETE";
+  readonly operation_type: OperationRecord["operation_type"];
   readonly operation_id: string;
   readonly payload: string;
   readonly priority: number;
@@ -32,10 +32,12 @@ export interface OperationRow {
   readonly lease_token: string | null;
   readonly needs_epoch: number;
   readonly size: number;
+  readonly held_bytes: number;
   readonly etag: string;
   readonly checksums: string;
   readonly fingerprint: string | null;
   readonly key_id: string | null;
+  readonly upload_id: string | null;
 }
 
 /** What is told of an operation that is stored. */

@@ -4,6 +4,7 @@
 import { hashKey } from "../../src/shared/keys";
 import type { DirectCall } from "../../src/shared/protocol";
 import { recordedEvent } from "../../src/shared/records";
+import { endUploadOf } from "./end-upload";
 import type { OperationRow } from "./operation-row";
 import type { NewOperation } from "./queue-store";
 import { blockedUntil } from "./schedule";
@@ -55,7 +56,8 @@ export function end(
   store.finish(row, status, now);
   // What is cancelled is recorded with who did it.
   if (status !== "CANCELLED") meta.addEvent(recordedEvent(`OPERATION_${status}`, "INFO", operationData(row, now), now));
-  payloads.free(row.operation_id, pins.isPinned(row.operation_id) ? Number.POSITIVE_INFINITY : row.size);
+  if (row.operation_type === "MULTIPART_UPLOAD") endUploadOf(shard, row, status === "COMPLETED", now);
+  else payloads.free(row.operation_id, pins.isPinned(row.operation_id) ? Number.POSITIVE_INFINITY : row.size);
   link.usageChanged();
 }
 

@@ -1,12 +1,12 @@
 /** Gives a stored payload out again: whole and in memory when small, else as a stream. */
-import type { OperationRow } from "./operation-row";
 import { PayloadError } from "./payload-cipher";
 import { CHUNK_BYTES } from "./payload-store";
+import type { Piece } from "./pieces";
 import type { Shard } from "./shard";
 
-/** The bytes of a payload of at most one chunk. */
-export async function smallPayload(shard: Shard, row: OperationRow): Promise<Uint8Array> {
-  return row.size === 0 ? new Uint8Array() : chunk(shard, row, 0);
+/** The bytes of a piece of at most one chunk. */
+export async function smallPayload(shard: Shard, piece: Piece): Promise<Uint8Array> {
+  return piece.size === 0 ? new Uint8Array() : chunk(shard, piece, 0);
 }
 
 /** What R2 is given: bytes, or a stream of known length. */
@@ -18,13 +18,14 @@ interface PayloadValue {
   problem(): unknown;
 }
 
-export async function payloadValue(shard: Shard, row: OperationRow): Promise<PayloadValue> {
-  if (row.size <= CHUNK_BYTES) return { value: await smallPayload(shard, row), stop: () => {}, problem: () => null };
-  const { readable, writable } = new FixedLengthStream(row.size);
+export async function payloadValue(shard: Shard, piece: Piece): Promise<PayloadValue> {
+  if (piece.size <= CHUNK_BYTES)
+    return { value: await smallPayload(shard, piece), stop: () => {}, problem: () => null };
+  const { readable, writable } = new FixedLengthStream(piece.size);
   const stopped = new AbortController();
   // A broken payload breaks the stream, so that R2 refuses the put; the put's own error is the one that counts.
   let problem: unknown = null;
-  const { stream, finish } = openPayload(shard, row, 0, row.size, (error) => {
+  const { stream, finish } = openPayload(shard, [piece], 0, piece.size, (error) => {
     problem = error;
   });
   stream.pipeTo(writable, { signal: stopped.signal }).catch(() => undefined);
@@ -38,33 +39,36 @@ export async function payloadValue(shard: Shard, row: OperationRow): Promise<Pay
 }
 
 /**
- * Bytes `[offset, offset + length)`. The payload is pinned until the stream ends; a row that is missing or altered
- * breaks the stream, it never ends it early.
+ * Bytes `[offset, offset + length)` of the pieces as one. They are pinned until the stream ends; a row that is missing
+ * or altered breaks the stream, it never ends it early.
  */
 export function payloadStream(
   shard: Shard,
-  row: OperationRow,
+  pieces: readonly Piece[],
   offset: number,
   length: number,
 ): ReadableStream<Uint8Array> {
-  return openPayload(shard, row, offset, length, () => {}).stream;
+  return openPayload(shard, pieces, offset, length, () => {}).stream;
 }
 
 /** `finish` lets the payload go before the stream has ended. */
 function openPayload(
   shard: Shard,
-  row: OperationRow,
+  pieces: readonly Piece[],
   offset: number,
   length: number,
   onBroken: (error: unknown) => void,
 ): { stream: ReadableStream<Uint8Array>; finish: () => void } {
-  const release = shard.pins.pin(row.operation_id);
+  const releases = pieces.map((piece) => shard.pins.pin(piece.id));
   const end = offset + length;
   let at = offset;
+  /** The piece that `at` is in, and where it begins. */
+  let index = 0;
+  let start = 0;
   let isFinished = false;
   const finish = () => {
     isFinished = true;
-    release();
+    for (const release of releases) release();
     shard.changed();
   };
   const stream = new ReadableStream({
@@ -80,14 +84,21 @@ function openPayload(
       try {
         // A reader that never makes us wait, as local R2, would let nothing else run until the last byte.
         await pause();
-        const n = Math.floor(at / CHUNK_BYTES);
-        const bytes = await chunk(shard, row, n);
+        let piece = pieces[index];
+        while (piece !== undefined && at >= start + piece.size) {
+          start += piece.size;
+          index += 1;
+          piece = pieces[index];
+        }
+        if (piece === undefined) throw new PayloadError(pieces[0]?.id ?? "");
+        const n = Math.floor((at - start) / CHUNK_BYTES);
+        const bytes = await chunk(shard, piece, n);
         if (isFinished) return;
-        const from = at - n * CHUNK_BYTES;
-        const piece = bytes.slice(from, Math.min(bytes.byteLength, end - n * CHUNK_BYTES));
-        if (piece.byteLength === 0) throw new PayloadError(row.operation_id);
-        at += piece.byteLength;
-        controller.enqueue(piece);
+        const from = at - start - n * CHUNK_BYTES;
+        const wanted = bytes.slice(from, Math.min(bytes.byteLength, end - start - n * CHUNK_BYTES));
+        if (wanted.byteLength === 0) throw new PayloadError(piece.id);
+        at += wanted.byteLength;
+        controller.enqueue(wanted);
       } catch (error) {
         finish();
         onBroken(error);
@@ -104,8 +115,8 @@ function pause(): Promise<void> {
   return new Promise((resume) => setTimeout(resume, 0));
 }
 
-async function chunk(shard: Shard, row: OperationRow, n: number): Promise<Uint8Array> {
-  const sealed = shard.payloads.read(row.operation_id, n);
-  if (sealed === null) throw new PayloadError(row.operation_id);
-  return shard.cipher.open(sealed, row.key_id, row.operation_id, n);
+async function chunk(shard: Shard, piece: Piece, n: number): Promise<Uint8Array> {
+  const sealed = shard.payloads.read(piece.id, n);
+  if (sealed === null) throw new PayloadError(piece.id);
+  return shard.cipher.open(sealed, piece.keyId, piece.id, n);
 }

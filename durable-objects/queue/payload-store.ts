@@ -78,18 +78,21 @@ export class PayloadStore {
     return this.#nextToFree(isPinned) !== undefined;
   }
 
-  /** Frees a few rows of one payload that is not pinned. */
+  /** Frees a few rows of payloads that are not pinned: of one large one, or of several small ones. */
   freeSlice(isPinned: (operationId: string) => boolean): void {
-    const id = this.#nextToFree(isPinned);
-    if (id === undefined) return;
-    const left = this.#sql
-      .exec<{ n: number }>("SELECT n FROM payload_chunks WHERE operation_id = ? ORDER BY n LIMIT ?", id, FREE_SLICE + 1)
-      .toArray();
-    const last = left[FREE_SLICE - 1]?.n ?? Number.MAX_SAFE_INTEGER;
-    this.#sql.exec("DELETE FROM payload_chunks WHERE operation_id = ? AND n <= ?", id, last);
-    if (left.length > FREE_SLICE) return;
-    this.#freeing.delete(id);
-    this.#sql.exec("DELETE FROM freeing WHERE operation_id = ?", id);
+    for (let rows = FREE_SLICE; rows > 0; ) {
+      const id = this.#nextToFree(isPinned);
+      if (id === undefined) return;
+      const left = this.#sql
+        .exec<{ n: number }>("SELECT n FROM payload_chunks WHERE operation_id = ? ORDER BY n LIMIT ?", id, rows + 1)
+        .toArray();
+      const last = left[rows - 1]?.n ?? Number.MAX_SAFE_INTEGER;
+      this.#sql.exec("DELETE FROM payload_chunks WHERE operation_id = ? AND n <= ?", id, last);
+      if (left.length > rows) return;
+      rows -= Math.max(1, left.length);
+      this.#freeing.delete(id);
+      this.#sql.exec("DELETE FROM freeing WHERE operation_id = ?", id);
+    }
   }
 
   #nextToFree(isPinned: (operationId: string) => boolean): string | undefined {

@@ -16,7 +16,7 @@ export type PendingRow = StoredRow & SealedRow & Pick<OperationRow, "fence_at" |
 export async function pendingState(shard: Shard, row: PendingRow): Promise<Omit<PendingOperation, "inline">> {
   return {
     stored: storedOf(row),
-    kind: row.operation_type === "UPLOAD" ? "put" : "delete",
+    kind: row.operation_type === "DELETE" ? "delete" : "put",
     metadata: await openMetadata(shard.cipher, row),
     fenceAt: row.fence_at,
     firstCallAt: row.first_call_at,

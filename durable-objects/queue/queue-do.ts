@@ -4,6 +4,15 @@ import { injectFaults } from "../../src/bucket/fault-injector";
 import { type FailoverEnv, namespace, rawBucket } from "../../src/shared/env";
 import { hashKey } from "../../src/shared/keys";
 import type {
+  CompleteUploadReply,
+  CompleteUploadRequest,
+  NamedPart,
+  OpenUploadRequest,
+  UploadedPart,
+  UploadPartRequest,
+  UploadState,
+} from "../../src/shared/multipart-protocol";
+import type {
   Answer,
   AskReply,
   AskRequest,
@@ -16,6 +25,7 @@ import type {
   PendingInReply,
   PendingOperation,
   PendingRange,
+  Refusal,
   ShardUsage,
 } from "../../src/shared/protocol";
 import type { Actor, OperationRecord } from "../../src/shared/records";
@@ -26,10 +36,13 @@ import * as byHand from "./by-hand";
 import { CallStore } from "./call-store";
 import { Room } from "./capacity";
 import { maxRetries } from "./claim";
+import { completeUpload } from "./complete-upload";
 import { Drain } from "./drain";
+import { abortUpload, forgetUpload, UPLOAD_LIFE_MS } from "./end-upload";
 import { enqueue } from "./enqueue";
 import { isEmpty, retentionMs } from "./housekeeping";
 import { MetaStore } from "./meta-store";
+import { openUpload } from "./open-upload";
 import { type OperationRow, recordOf } from "./operation-row";
 import { logicalState, quarantine, release, settleKey } from "./order";
 import type { Payload } from "./payload";
@@ -37,12 +50,15 @@ import { PayloadCipher } from "./payload-cipher";
 import { payloadStream, smallPayload } from "./payload-reader";
 import { CHUNK_BYTES, PayloadStore } from "./payload-store";
 import { pendingIn, pendingState } from "./pending";
+import { piecesOf } from "./pieces";
 import { Pins } from "./pins";
 import { QueueStore } from "./queue-store";
+import { receivePart, stateOf, takeDownPart } from "./receive-part";
 import { nextAlarm } from "./schedule";
 import { ServiceLink } from "./service-link";
 import { clockOffset, type Shard } from "./shard";
 import { PLAIN_STEPS, type Steps } from "./steps";
+import { UploadStore } from "./upload-store";
 
 /** After an alarm that broke: not at once, or a bug would spin. */
 const BROKEN_ALARM_MS = 1_000;
@@ -100,6 +116,39 @@ export class QueueDO extends DurableObject<FailoverEnv> implements QueueRpc {
     this.#shard.changed();
   }
 
+  // ── multipart uploads ─────────────────────────────────────────────────────────────────────────────────────────
+
+  openUpload(request: OpenUploadRequest): Promise<Refusal | null> {
+    return openUpload(this.#shard, request);
+  }
+
+  uploadPart(request: UploadPartRequest, body: Payload): Promise<Answer<{ part: NamedPart }>> {
+    return receivePart(this.#shard, request, body);
+  }
+
+  async partUploaded(key: string, uploadId: string, part: UploadedPart): Promise<UploadState> {
+    return takeDownPart(this.#shard, key, uploadId, part);
+  }
+
+  completeUpload(request: CompleteUploadRequest): Promise<CompleteUploadReply> {
+    return completeUpload(this.#shard, request);
+  }
+
+  async abortUpload(key: string, uploadId: string): Promise<boolean> {
+    const isInR2 = abortUpload(this.#shard, key, uploadId, Date.now());
+    this.#shard.changed();
+    return isInR2;
+  }
+
+  async forgetUpload(key: string, uploadId: string): Promise<void> {
+    forgetUpload(this.#shard, key, uploadId);
+    this.#shard.changed();
+  }
+
+  async uploadState(key: string, uploadId: string): Promise<UploadState> {
+    return stateOf(this.#shard.uploads.get(uploadId, key));
+  }
+
   // ── reads ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
   async peek(key: string): Promise<PeekReply> {
@@ -117,17 +166,20 @@ export class QueueDO extends DurableObject<FailoverEnv> implements QueueRpc {
   async payload(operationId: string, offset: number, length: number): Promise<ReadableStream<Uint8Array> | null> {
     const row = this.#shard.store.byOperationId(operationId);
     if (row === null || row.phase === "final" || row.operation_type === "DELETE") return null;
-    return payloadStream(this.#shard, row, offset, length);
+    const pieces = piecesOf(this.#shard, row);
+    return pieces === null ? null : payloadStream(this.#shard, pieces, offset, length);
   }
 
   async #pending(row: OperationRow): Promise<PendingOperation> {
-    const isSmallPut = row.operation_type === "UPLOAD" && row.size <= CHUNK_BYTES;
+    const pieces = piecesOf(this.#shard, row);
+    const [first, ...others] = pieces ?? [];
+    const isSmall = first !== undefined && others.length === 0 && row.size <= CHUNK_BYTES;
     // Both are read in the same turn as the row: after an await they may be gone.
     const [state, inline] = await Promise.all([
       pendingState(this.#shard, row),
-      isSmallPut ? smallPayload(this.#shard, row) : null,
+      isSmall ? smallPayload(this.#shard, first) : null,
     ]);
-    return { ...state, inline };
+    return { ...state, inline, ...(pieces === null && { partsInR2: true }) };
   }
 
   // ── the ServiceDO and the cron trigger ────────────────────────────────────────────────────────────────────────
@@ -153,7 +205,7 @@ export class QueueDO extends DurableObject<FailoverEnv> implements QueueRpc {
   // ── operators ─────────────────────────────────────────────────────────────────────────────────────────────────
 
   async usage(): Promise<ShardUsage> {
-    return this.#shard.store.usage();
+    return usageOf(this.#shard);
   }
 
   async operations(filter: OperationFilter): Promise<OperationRecord[]> {
@@ -202,12 +254,15 @@ export class QueueDO extends DurableObject<FailoverEnv> implements QueueRpc {
     // One that is overdue was lost.
     if (this.#alarmAt !== null && this.#alarmAt < now - OVERDUE_MS) this.#alarmAt = null;
     if (this.#alarmAt !== null && this.#alarmAt <= now) return;
-    const { store, calls, payloads, link, meta, pins } = this.#shard;
+    const { store, calls, payloads, uploads, link, meta, pins } = this.#shard;
+    const oldestUpload = uploads.oldest();
     const next = nextAlarm(
       {
         hasReady: store.hasReady(),
         holdUntil: this.#drain.holdUntil,
         nextDue: store.nextDue(),
+        nextAbort: uploads.nextAbort(),
+        nextUploadEnd: oldestUpload === null ? null : oldestUpload.created_at + UPLOAD_LIFE_MS,
         nextCallEnd: calls.nextUntil(),
         oldestFinal: store.oldestFinal(),
         retentionMs: retentionMs(this.#shard),
@@ -231,11 +286,12 @@ export class QueueDO extends DurableObject<FailoverEnv> implements QueueRpc {
     const name = this.ctx.id.name ?? "";
     const [service = "", shardNumber = "0"] = splitName(name);
     const store = new QueueStore(sql);
+    const uploads = new UploadStore(sql);
     const meta = new MetaStore(sql);
     const link = new ServiceLink({
       shard: Number(shardNumber),
       meta,
-      usage: () => store.usage(),
+      usage: () => usageOf({ store, uploads }),
       stub: () => {
         const services = namespace(this.env, "SERVICE_DO");
         return services.get(services.idFromName(service)) as unknown as ServiceRpc;
@@ -251,6 +307,7 @@ export class QueueDO extends DurableObject<FailoverEnv> implements QueueRpc {
       store,
       calls: new CallStore(sql),
       payloads: new PayloadStore(sql),
+      uploads,
       meta,
       link,
       cipher: new PayloadCipher(this.env.PAYLOAD_ENCRYPTION_KEY, this.env.PAYLOAD_ENCRYPTION_KEY_PREVIOUS),
@@ -279,6 +336,12 @@ export class QueueDO extends DurableObject<FailoverEnv> implements QueueRpc {
       settleKey(this.#shard, row.key, now);
     }
   }
+}
+
+/** Parts of open uploads count towards the bytes, and towards no operation. */
+function usageOf({ store, uploads }: Pick<Shard, "store" | "uploads">): ShardUsage {
+  const usage = store.usage();
+  return { ...usage, bytes: usage.bytes + uploads.held.bytes };
 }
 
 /** `<service>:<shard>`; a service's name may itself contain colons. */

@@ -5,7 +5,7 @@ import type { PendingRow } from "./pending";
 
 export interface NewOperation {
   readonly operationId: string;
-  readonly type: "UPLOAD" | "DELETE";
+  readonly type: OperationRow["operation_type"];
   readonly payload: string;
   readonly priority: number;
   readonly maxRetries: number | null;
@@ -19,9 +19,11 @@ export interface NewOperation {
   readonly firstCallAt: number | null;
   readonly needsEpoch: number;
   readonly size: number;
+  readonly heldBytes: number;
   readonly etag: string;
   readonly checksums: string;
   readonly fingerprint: string | null;
+  readonly uploadId: string | null;
 }
 
 interface Failure {
@@ -56,7 +58,7 @@ export class QueueStore {
   constructor(sql: SqlStorage) {
     this.#sql = sql;
     const rows = this.#all<{ status: keyof Counts; phase: Phase; n: number; bytes: number }>(
-      "SELECT status, phase, COUNT(*) AS n, SUM(size) AS bytes FROM operation_queue GROUP BY status, phase",
+      "SELECT status, phase, COUNT(*) AS n, SUM(held_bytes) AS bytes FROM operation_queue GROUP BY status, phase",
     );
     for (const row of rows) {
       this.#counts[row.status] += row.n;
@@ -183,9 +185,9 @@ export class QueueStore {
   insert(op: NewOperation): number {
     const row = this.#one<{ id: number }>(
       `INSERT INTO operation_queue (operation_type, operation_id, payload, priority, status, max_retries, user_id, file_id,
-         created_at, updated_at, scheduled_at, key, phase, score, fence_at, first_call_at, needs_epoch, size, etag,
-         checksums, fingerprint, key_id)
-       VALUES (?, ?, ?, ?, 'PENDING', ?, ?, ?, ?, ?, ?, ?, 'ready', ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`,
+         created_at, updated_at, scheduled_at, key, phase, score, fence_at, first_call_at, needs_epoch, size, held_bytes,
+         etag, checksums, fingerprint, key_id, upload_id)
+       VALUES (?, ?, ?, ?, 'PENDING', ?, ?, ?, ?, ?, ?, ?, 'ready', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`,
       op.type,
       op.operationId,
       op.payload,
@@ -202,14 +204,16 @@ export class QueueStore {
       op.firstCallAt,
       op.needsEpoch,
       op.size,
+      op.heldBytes,
       op.etag,
       op.checksums,
       op.fingerprint,
       op.keyId,
+      op.uploadId,
     );
     this.#counts.PENDING += 1;
     this.#accepted += 1;
-    this.#liveBytes += op.size;
+    this.#liveBytes += op.heldBytes;
     return row?.id ?? 0;
   }
 
@@ -251,6 +255,11 @@ export class QueueStore {
       row.id,
     );
     this.#move("PROCESSING", "PENDING");
+  }
+
+  /** From now on a call may have made the object that the operation stands for. */
+  carriedFrom(id: number, now: number): void {
+    this.#sql.exec("UPDATE operation_queue SET first_call_at = COALESCE(first_call_at, ?) WHERE id = ?", now, id);
   }
 
   /** Whether the claim still stands; the result of a call is stored only then. */
@@ -323,8 +332,8 @@ export class QueueStore {
       status,
       row.id,
     );
-    if (row.phase === "parked") this.#parkedBytes -= row.size;
-    else this.#liveBytes -= row.size;
+    if (row.phase === "parked") this.#parkedBytes -= row.held_bytes;
+    else this.#liveBytes -= row.held_bytes;
     this.#move(row.status, status);
   }
 
@@ -337,8 +346,8 @@ export class QueueStore {
       now,
       row.id,
     );
-    this.#liveBytes -= row.size;
-    this.#parkedBytes += row.size;
+    this.#liveBytes -= row.held_bytes;
+    this.#parkedBytes += row.held_bytes;
     this.#move(row.status, "FAILED");
   }
 
@@ -353,8 +362,8 @@ export class QueueStore {
       now,
       row.id,
     );
-    this.#parkedBytes -= row.size;
-    this.#liveBytes += row.size;
+    this.#parkedBytes -= row.held_bytes;
+    this.#liveBytes += row.held_bytes;
     this.#move("FAILED", "PENDING");
   }
 

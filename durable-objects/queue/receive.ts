@@ -1,7 +1,7 @@
 /** Takes a payload in: hashes it, cuts it into chunks, seals and stores them. */
-import type { PutMetadata } from "../../src/shared/protocol";
+import type { ChecksumAlgorithm } from "../../src/shared/protocol";
 import type { Admission } from "./capacity";
-import { algorithmsOf, type Checksums, closeDigests, digestBytes, openDigest } from "./digests";
+import { type Checksums, closeDigests, digestBytes, openDigest } from "./digests";
 import { chunksOf, type Payload } from "./payload";
 import { CHUNK_BYTES } from "./payload-store";
 import type { Shard } from "./shard";
@@ -27,24 +27,24 @@ export class NoRoomError extends Error {
  */
 export async function receive(
   shard: Shard,
-  operationId: string,
+  payloadId: string,
   key: string,
-  metadata: PutMetadata | null,
+  algorithms: readonly ChecksumAlgorithm[],
   payload: Payload,
   admission: Admission,
 ): Promise<Received> {
   if (payload instanceof Uint8Array && payload.byteLength <= CHUNK_BYTES) {
-    const checksums = await shard.steps.at("enqueue.digest", digestBytes(payload, algorithmsOf(metadata)));
-    const inline = await shard.steps.at("enqueue.seal", shard.cipher.seal(payload, operationId, 0));
+    const checksums = await shard.steps.at("enqueue.digest", digestBytes(payload, algorithms));
+    const inline = await shard.steps.at("enqueue.seal", shard.cipher.seal(payload, payloadId, 0));
     return { size: payload.byteLength, checksums, inline };
   }
   const { payloads } = shard;
-  payloads.openReceipt(operationId, key);
+  payloads.openReceipt(payloadId, key);
   try {
-    return await receiveChunks(shard, operationId, metadata, chunksOf(payload), admission);
+    return await receiveChunks(shard, payloadId, algorithms, chunksOf(payload), admission);
   } catch (error) {
-    payloads.closeReceipt(operationId);
-    payloads.free(operationId, Number.POSITIVE_INFINITY);
+    payloads.closeReceipt(payloadId);
+    payloads.free(payloadId, Number.POSITIVE_INFINITY);
     shard.changed();
     throw error;
   }
@@ -52,12 +52,12 @@ export async function receive(
 
 async function receiveChunks(
   shard: Shard,
-  operationId: string,
-  metadata: PutMetadata | null,
+  payloadId: string,
+  algorithms: readonly ChecksumAlgorithm[],
   chunks: AsyncGenerator<Uint8Array>,
   admission: Admission,
 ): Promise<Received> {
-  const digests = algorithmsOf(metadata).map(openDigest);
+  const digests = algorithms.map(openDigest);
   let n = 0;
   let size = 0;
   for (;;) {
@@ -71,8 +71,8 @@ async function receiveChunks(
       throw new NoRoomError(size);
     }
     await shard.steps.at("enqueue.digest", Promise.all(digests.map((digest) => digest.write(chunk))));
-    const sealed = await shard.steps.at("enqueue.seal", shard.cipher.seal(chunk, operationId, n));
-    shard.payloads.write(operationId, n, sealed);
+    const sealed = await shard.steps.at("enqueue.seal", shard.cipher.seal(chunk, payloadId, n));
+    shard.payloads.write(payloadId, n, sealed);
     n += 1;
   }
   const checksums = await shard.steps.at("enqueue.digest", closeDigests(digests));

@@ -38,6 +38,50 @@ export const ssecNeedsEncryption = (): Refusal =>
 export const wrongSize = (expected: number, got: number): Refusal =>
   refusal("INVALID_REQUEST", `The body has ${got} bytes where ${expected} were announced.`);
 
+/** R2's own words for a multipart upload that is not there, or is closed. */
+export const noSuchUpload = (action: UploadAction): Refusal =>
+  r2Refusal(`${action}: The specified multipart upload does not exist.`, 10024);
+
+type UploadAction = "uploadPart" | "completeMultipartUpload";
+
+export const invalidPart = (): Refusal =>
+  r2Refusal("completeMultipartUpload: One or more of the specified parts could not be found.", 10025);
+
+export const entityTooSmall = (): Refusal =>
+  r2Refusal("completeMultipartUpload: Your proposed upload is smaller than the minimum allowed object size.", 10011);
+
+export const unequalParts = (): Refusal =>
+  r2Refusal("completeMultipartUpload: There was a problem with the multipart upload.", 10048);
+
+export const otherCustomerKey = (): Refusal =>
+  r2Refusal("uploadPart: The upload is encrypted with another customer key than the one given.", 10069);
+
+export const unknownUpload = (): Refusal =>
+  refusal(
+    "SERVICE_UNAVAILABLE",
+    "R2 does not take it now, and the queue does not know this upload: it can go on only when R2 is back.",
+    UPLOAD_RETRY_AFTER_S,
+  );
+
+export const unrecordedParts = (partNumbers: readonly number[]): Refusal => {
+  const [first, ...others] = partNumbers;
+  const which = others.length === 0 ? `part ${first}` : `${partNumbers.length} parts, ${first} the first of them`;
+  return refusal(
+    "SERVICE_UNAVAILABLE",
+    `The upload cannot be completed now: of ${which}, only R2 knows. Try again when R2 is back, or upload again what is missing.`,
+    UPLOAD_RETRY_AFTER_S,
+  );
+};
+
+export const uploadChanging = (): Refusal =>
+  refusal("SERVICE_UNAVAILABLE", "The upload's parts are changing while it is completed. Try again in a moment.", 1);
+
+const UPLOAD_RETRY_AFTER_S = 5;
+
+function r2Refusal(message: string, r2Code: number): Refusal {
+  return { ok: false, code: "INVALID_REQUEST", r2Code, message: `${message} (${r2Code})` };
+}
+
 const NAMES: Readonly<Record<ChecksumAlgorithm, string>> = {
   md5: "MD5",
   sha1: "SHA-1",

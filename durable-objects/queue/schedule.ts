@@ -64,6 +64,10 @@ export interface Agenda {
   /** The drain may not ask or try before this. */
   readonly holdUntil: number;
   readonly nextDue: number | null;
+  /** R2 is to be told of an aborted upload. Held as operations are. */
+  readonly nextAbort: number | null;
+  /** An upload that nobody has completed is let go. */
+  readonly nextUploadEnd: number | null;
   readonly nextCallEnd: number | null;
   readonly oldestFinal: number | null;
   readonly retentionMs: number;
@@ -83,6 +87,8 @@ export function nextAlarm(agenda: Agenda, now: number): number | null {
   const times = [
     agenda.hasReady ? Math.min(Math.max(agenda.holdUntil, now), now + agenda.processingIntervalMs) : null,
     agenda.nextDue,
+    agenda.nextAbort === null ? null : Math.max(agenda.nextAbort, agenda.holdUntil),
+    agenda.nextUploadEnd,
     agenda.nextCallEnd === null ? null : agenda.nextCallEnd + COALESCE_MS,
     agenda.oldestFinal === null ? null : agenda.oldestFinal + agenda.retentionMs,
     agenda.hasPayloadsToFree ? now + FREE_INTERVAL_MS : null,

@@ -7,6 +7,7 @@ import type { Pins } from "./pins";
 import type { QueueStore } from "./queue-store";
 import type { ServiceLink } from "./service-link";
 import type { Steps } from "./steps";
+import type { UploadStore } from "./upload-store";
 
 /** What the parts of one QueueDO share. */
 export interface Shard {
@@ -14,6 +15,7 @@ export interface Shard {
   readonly store: QueueStore;
   readonly calls: CallStore;
   readonly payloads: PayloadStore;
+  readonly uploads: UploadStore;
   readonly meta: MetaStore;
   readonly link: ServiceLink;
   readonly cipher: PayloadCipher;

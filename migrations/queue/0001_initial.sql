@@ -2,7 +2,7 @@
 
 CREATE TABLE operation_queue (
   id INTEGER PRIMARY KEY AUTOINCREMENT,     -- the sequence: order within a key
-  operation_type TEXT NOT NULL,             -- UPLOAD, DELETE
+  operation_type TEXT NOT NULL,             -- UPLOAD, DELETE, MULTIPART_UPLOAD
   operation_id TEXT NOT NULL UNIQUE,
   payload TEXT NOT NULL,                    -- the put's metadata and options, sealed like the chunks
   priority INTEGER NOT NULL DEFAULT 5,
@@ -28,11 +28,13 @@ CREATE TABLE operation_queue (
   uncharged_at INTEGER,                     -- a failure for which nobody has been blamed yet
   lease_token TEXT,
   needs_epoch INTEGER NOT NULL DEFAULT 0,   -- a delete waits until this epoch is known everywhere
-  size INTEGER NOT NULL DEFAULT 0,
+  size INTEGER NOT NULL DEFAULT 0,          -- of the object
+  held_bytes INTEGER NOT NULL DEFAULT 0,    -- of the payload here: parts of an upload may lie in R2
   etag TEXT NOT NULL DEFAULT '',
   checksums TEXT NOT NULL DEFAULT '{}',
   fingerprint TEXT,                         -- null for a delete
-  key_id TEXT                               -- the encryption key's id; null: in clear
+  key_id TEXT,                              -- the encryption key's id; null: in clear
+  upload_id TEXT                            -- the upload that is completed by it
 );
 
 CREATE INDEX idx_operation_queue_status ON operation_queue(status, id);
@@ -55,11 +57,40 @@ CREATE TABLE receipts (
 
 -- Payloads in rows of at most 1 MiB.
 CREATE TABLE payload_chunks (
-  operation_id TEXT NOT NULL,
+  operation_id TEXT NOT NULL,               -- or the payload id of a part
   n INTEGER NOT NULL,
   data BLOB NOT NULL,
   PRIMARY KEY (operation_id, n)
 );
+
+-- Multipart uploads that are not in R2 yet as objects. Gone with their operation, or when nobody has completed them.
+CREATE TABLE uploads (
+  upload_id TEXT PRIMARY KEY,               -- as its caller has it
+  key TEXT NOT NULL,
+  origin TEXT NOT NULL,                     -- r2: begun there; queue: begun here
+  state TEXT NOT NULL,                      -- open | queued: its completion is an operation | aborted: R2 is yet to be told
+  r2_upload_id TEXT,                        -- the upload in R2; null: none yet
+  metadata TEXT NOT NULL,                   -- its options, sealed
+  key_id TEXT,
+  created_at INTEGER NOT NULL,
+  abort_tries INTEGER NOT NULL DEFAULT 0,
+  abort_at INTEGER                          -- when R2 is told next that it was aborted
+);
+CREATE INDEX idx_uploads_open ON uploads(created_at) WHERE state <> 'queued';
+CREATE INDEX idx_uploads_aborted ON uploads(abort_at) WHERE state = 'aborted';
+
+-- Their parts: the last one of each number, wherever it is.
+CREATE TABLE upload_parts (
+  upload_id TEXT NOT NULL,
+  part_number INTEGER NOT NULL,
+  etag TEXT NOT NULL,                       -- as its caller has it
+  size INTEGER,                             -- size and md5 are null where nobody could tell
+  md5 TEXT,
+  payload_id TEXT,                          -- its chunks here; null: it lies in R2 only
+  key_id TEXT,
+  r2_etag TEXT,                             -- as R2 has it; null: R2 does not have it yet
+  PRIMARY KEY (upload_id, part_number)
+) WITHOUT ROWID;
 
 -- Large payloads whose operations have ended, freed in slices.
 CREATE TABLE freeing (operation_id TEXT PRIMARY KEY) WITHOUT ROWID;

@@ -19,18 +19,25 @@ const encoder = new TextEncoder();
  * R2's caller error 10020 for a key that is empty, over 1,024 bytes, or holds half of a surrogate pair. Where R2 itself
  * is asked it says so; this is for keys that meet the queue first.
  */
-export function checkKey(action: "put" | "get" | "head" | "delete", key: string): void {
+export function checkKey(action: WriteAction | "get" | "head", key: string): void {
   const bytes = encoder.encode(key).byteLength;
   if (bytes === 0 || bytes > MAX_KEY_BYTES || !key.isWellFormed()) {
     throw new Error(`${action}: The specified object name is not valid. (10020)`);
   }
 }
 
-export function putMetadata(options: R2PutOptions): PutMetadata {
-  const customMetadata = plainCustomMetadata(options.customMetadata);
-  checkCustomMetadata(customMetadata);
+/** R2's name for what is done, as it stands in its messages. */
+type WriteAction = "put" | "delete" | "createMultipartUpload" | "completeMultipartUpload" | "abortMultipartUpload";
+
+/** What R2's messages call the options. */
+type Struct = "PutOptions" | "MultipartOptions";
+
+export function putMetadata(options: R2PutOptions, action: WriteAction = "put"): PutMetadata {
+  const struct: Struct = action === "createMultipartUpload" ? "MultipartOptions" : "PutOptions";
+  const customMetadata = plainCustomMetadata(struct, options.customMetadata);
+  checkCustomMetadata(customMetadata, action);
   return {
-    httpMetadata: plainHttpMetadata(options.httpMetadata),
+    httpMetadata: plainHttpMetadata(struct, options.httpMetadata),
     customMetadata,
     checksum: checksumOf(options),
     storageClass: options.storageClass === undefined ? null : textOf(options.storageClass),
@@ -50,8 +57,25 @@ export function putOptions(metadata: PutMetadata): R2PutOptions {
   };
 }
 
-function plainHttpMetadata(given: R2HTTPMetadata | Headers | undefined): R2HTTPMetadata {
-  const metadata = structOf("PutOptions", "httpMetadata", "HttpMetadata", given);
+/** The options of a multipart upload; it has no checksum. Throws what R2 throws on bad ones. */
+export function multipartMetadata(options: R2MultipartOptions): PutMetadata {
+  const { httpMetadata, customMetadata, storageClass, ssecKey } = options;
+  const given = {
+    ...(httpMetadata !== undefined && { httpMetadata }),
+    ...(customMetadata !== undefined && { customMetadata }),
+    ...(storageClass !== undefined && { storageClass }),
+    ...(ssecKey !== undefined && { ssecKey }),
+  };
+  return putMetadata(given, "createMultipartUpload");
+}
+
+/** The options to give R2, with which the upload's object becomes what the caller asked for. */
+export function multipartOptions(metadata: PutMetadata): R2MultipartOptions {
+  return putOptions({ ...metadata, checksum: null });
+}
+
+function plainHttpMetadata(struct: Struct, given: R2HTTPMetadata | Headers | undefined): R2HTTPMetadata {
+  const metadata = structOf(struct, "httpMetadata", "HttpMetadata", given);
   const text = metadata instanceof Headers ? headerTexts(metadata) : (metadata ?? {});
   const plain: R2HTTPMetadata = {};
   for (const field of TEXT_FIELDS) {
@@ -90,19 +114,19 @@ function headerTexts(headers: Headers): R2HTTPMetadata {
   return texts;
 }
 
-function plainCustomMetadata(given: Record<string, string> | undefined): Record<string, string> {
+function plainCustomMetadata(struct: Struct, given: Record<string, string> | undefined): Record<string, string> {
   if (given === undefined) return {};
-  if (!isObject(given) || Array.isArray(given)) throw wrongType("PutOptions", "customMetadata", "object");
+  if (!isObject(given) || Array.isArray(given)) throw wrongType(struct, "customMetadata", "object");
   return Object.fromEntries(Object.entries(given).map(([name, value]) => [name, textOf(value)]));
 }
 
-function checkCustomMetadata(metadata: Readonly<Record<string, string>>): void {
+function checkCustomMetadata(metadata: Readonly<Record<string, string>>, action: WriteAction): void {
   let bytes = 0;
   for (const [name, value] of Object.entries(metadata)) {
     bytes += encoder.encode(name).byteLength + encoder.encode(value).byteLength;
   }
   if (bytes > MAX_CUSTOM_METADATA_BYTES) {
-    throw new Error("put: Your metadata headers exceed the maximum allowed metadata size. (10012)");
+    throw new Error(`${action}: Your metadata headers exceed the maximum allowed metadata size. (10012)`);
   }
 }
 

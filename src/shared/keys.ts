@@ -47,3 +47,17 @@ export function shardOfOperation(id: string): number | null {
   const match = /^(\d{1,2})-[0-9a-f]{8}-[A-Za-z0-9_.:-]{1,128}$/.exec(id);
   return match ? Number(match[1]) : null;
 }
+
+const QUEUE_UPLOAD = /^queued-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+/** The id of a multipart upload that begins in the queue, because R2 does not take it. R2's own ids look otherwise. */
+export function queueUploadId(): string {
+  return `queued-${crypto.randomUUID()}`;
+}
+
+export function isQueueUpload(uploadId: string): boolean {
+  return QUEUE_UPLOAD.test(uploadId);
+}
+
+/** What a shard says to be busy for while it holds parts of open uploads: no key's hash, because they slow no key. */
+export const UPLOADS_HASH = 2 ** 32;

@@ -353,6 +353,8 @@ export interface PendingOperation {
   readonly firstCallAt: number | null;
   /** The payload, when small. */
   readonly inline: Uint8Array | null;
+  /** A multipart upload with parts in R2, where nobody can read them before it is completed. */
+  readonly partsInR2?: boolean;
 }
 
 /** Which keys of a shard are asked for: those below `prefix` and after `after`, in UTF-8 order, at most `limit`. */

@@ -137,7 +137,7 @@ export interface SystemStatusRecord {
 
 export interface OperationRecord {
   operation_id: string;
-  operation_type: "UPLOAD" | "DELETE";
+  operation_type: "UPLOAD" | "DELETE" | "MULTIPART_UPLOAD";
   service_name: string;
   key: string;
   status: OperationStatus;

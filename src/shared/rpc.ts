@@ -2,6 +2,15 @@
 import type { EffectiveConfig } from "./config";
 import type { EventBatch, EventsTaken } from "./event-batch";
 import type {
+  CompleteUploadReply,
+  CompleteUploadRequest,
+  NamedPart,
+  OpenUploadRequest,
+  UploadedPart,
+  UploadPartRequest,
+  UploadState,
+} from "./multipart-protocol";
+import type {
   Answer,
   AskReply,
   AskRequest,
@@ -20,6 +29,7 @@ import type {
   PeekReply,
   PendingInReply,
   PendingRange,
+  Refusal,
   ShardNotice,
   ShardUsage,
   Snapshot,
@@ -161,6 +171,23 @@ export interface QueueRpc {
   payload(operationId: string, offset: number, length: number): Promise<ReadableStream<Uint8Array> | null>;
   /** A put was given up and nothing was enqueued: keep the drain off the key until the fence has passed. */
   quarantine(key: string, fingerprint: string | null, call: DirectCall): Promise<void>;
+
+  /** Takes down an upload that was begun in R2, or begins one here. Null: done; the same id again changes nothing. */
+  openUpload(request: OpenUploadRequest): Promise<Refusal | null>;
+  /** Stores a part. The last one of a number counts. */
+  uploadPart(
+    request: UploadPartRequest,
+    body: Uint8Array | ReadableStream<Uint8Array>,
+  ): Promise<Answer<{ part: NamedPart }>>;
+  /** R2 has taken a part: it takes the place of what is here under its number. */
+  partUploaded(key: string, uploadId: string, part: UploadedPart): Promise<UploadState>;
+  /** Asks before R2 is told to complete an upload, or queues its completion. */
+  completeUpload(request: CompleteUploadRequest): Promise<CompleteUploadReply>;
+  /** Nobody may add to the upload any more, or complete it. True: R2 has it, and is to be told. */
+  abortUpload(key: string, uploadId: string): Promise<boolean>;
+  /** R2 has completed or aborted the upload: what is kept for it is let go. */
+  forgetUpload(key: string, uploadId: string): Promise<void>;
+  uploadState(key: string, uploadId: string): Promise<UploadState>;
 
   /** The ServiceDO's circuits, config or faults changed: look again. */
   wake(terms: DrainTerms): Promise<void>;

@@ -11,6 +11,7 @@ import { PRIORITY_STEP_MS } from "../../../durable-objects/queue/schedule";
 import { ServiceLink } from "../../../durable-objects/queue/service-link";
 import type { Shard } from "../../../durable-objects/queue/shard";
 import { PLAIN_STEPS } from "../../../durable-objects/queue/steps";
+import { UploadStore } from "../../../durable-objects/queue/upload-store";
 
 export interface Preload {
   /** The operation whose rows are copied: one that `enqueue` has accepted. */
@@ -101,6 +102,7 @@ export class BenchQueueDO extends QueueDO {
       store,
       calls: new CallStore(sql),
       payloads: new PayloadStore(sql),
+      uploads: new UploadStore(sql),
       meta,
       link: new ServiceLink({ shard: 0, meta, usage: () => store.usage(), stub }),
       cipher: new PayloadCipher(undefined, undefined),

@@ -100,9 +100,11 @@ function row(key: string): NewOperation {
     firstCallAt: null,
     needsEpoch: 1,
     size: PAYLOAD_BYTES,
+    heldBytes: PAYLOAD_BYTES,
     etag: md5,
     checksums: JSON.stringify({ md5 }),
     fingerprint: `${md5}:${md5}`,
+    uploadId: null,
   };
 }
 

@@ -1,17 +1,23 @@
 /** Each await of enqueue, ask, claim, apply and complete has a name, and a test that dies there. */
 import { describe, expect, it, test } from "vitest";
+import abortInR2 from "../../../durable-objects/queue/abort-in-r2.ts?raw";
 import apply from "../../../durable-objects/queue/apply.ts?raw";
+import applyMultipart from "../../../durable-objects/queue/apply-multipart.ts?raw";
 import ask from "../../../durable-objects/queue/ask.ts?raw";
 import claim from "../../../durable-objects/queue/claim.ts?raw";
 import complete from "../../../durable-objects/queue/complete.ts?raw";
+import completeUpload from "../../../durable-objects/queue/complete-upload.ts?raw";
 import condition from "../../../durable-objects/queue/condition.ts?raw";
 import drain from "../../../durable-objects/queue/drain.ts?raw";
 import enqueue from "../../../durable-objects/queue/enqueue.ts?raw";
+import openUpload from "../../../durable-objects/queue/open-upload.ts?raw";
 import receive from "../../../durable-objects/queue/receive.ts?raw";
+import receivePart from "../../../durable-objects/queue/receive-part.ts?raw";
 import { STEPS } from "../../../durable-objects/queue/steps";
-import { CRASHES } from "../../worker/queue/crash-table";
+import { CRASHES, MULTIPART_CRASHES } from "../../worker/queue/crash-table";
 
-const SOURCES = { enqueue, receive, ask, condition, claim, apply, complete, drain };
+const UPLOADS = { openUpload, receivePart, completeUpload, applyMultipart, abortInR2 };
+const SOURCES = { enqueue, receive, ask, condition, claim, apply, complete, drain, ...UPLOADS };
 
 const withoutComments = (source: string) => source.replace(/\/\*[\s\S]*?\*\//g, "").replace(/\/\/.*$/gm, "");
 
@@ -69,7 +75,7 @@ describe("the awaits of a shard", () => {
 
 test.each(STEPS)("the step %s stands in the source, and a shard dies there", (step) => {
   expect(awaits.filter((a) => a.step === step)).not.toEqual([]);
-  expect(CRASHES.filter((crash) => crash.step === step)).not.toEqual([]);
+  expect([...CRASHES, ...MULTIPART_CRASHES].filter((crash) => crash.step === step)).not.toEqual([]);
 });
 
 test.each([

@@ -100,6 +100,8 @@ describe("the next alarm", () => {
     hasReady: false,
     holdUntil: 0,
     nextDue: null,
+    nextAbort: null,
+    nextUploadEnd: null,
     nextCallEnd: null,
     oldestFinal: null,
     retentionMs: 7 * 86_400_000,
@@ -122,6 +124,17 @@ describe("the next alarm", () => {
     { rule: "is now for what was due long ago", agenda: { nextDue: NOW - 70 }, at: NOW },
     { rule: "is a second after the end of a call", agenda: { nextCallEnd: NOW + 10 }, at: NOW + 1_010 },
     { rule: "is at the end of retention", agenda: { oldestFinal: NOW, retentionMs: 99 }, at: NOW + 99 },
+    { rule: "is when R2 is told of an aborted upload", agenda: { nextAbort: NOW + 40 }, at: NOW + 40 },
+    {
+      rule: "tells R2 of no aborted upload in a hold",
+      agenda: { nextAbort: NOW + 40, holdUntil: NOW + 9_000 },
+      at: NOW + 9_000,
+    },
+    {
+      rule: "is when an upload is let go that nobody has completed",
+      agenda: { nextUploadEnd: NOW + 50 },
+      at: NOW + 50,
+    },
     { rule: "frees payloads soon, but not at once", agenda: { hasPayloadsToFree: true }, at: NOW + 50 },
     { rule: "sends a message when it may be sent", agenda: { nextMessage: NOW + 30 }, at: NOW + 30 },
     {

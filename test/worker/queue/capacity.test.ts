@@ -1,4 +1,5 @@
 import { afterEach, beforeAll, beforeEach, describe, expect, it, test } from "vitest";
+import { queueUploadId } from "../../../src/shared/keys";
 import type { AskRequest } from "../../../src/shared/protocol";
 import {
   bytes,
@@ -12,6 +13,7 @@ import {
   pause,
   putRequest,
   resume,
+  rows,
   service,
   shard,
   start,
@@ -19,6 +21,7 @@ import {
   streamOf,
   text,
 } from "./support";
+import { type Opened, open, openAgain, part, send } from "./upload-support";
 
 const SHARDS = 8;
 
@@ -185,5 +188,31 @@ describe("bytes", () => {
     expect(atRefusal).toBeLessThan(16 * MIB);
     await new Promise((resolve) => setTimeout(resolve, 100));
     expect(sent - atRefusal).toBeLessThanOrEqual(MIB);
+  });
+});
+
+describe("the parts of multipart uploads", () => {
+  it("are refused when they do not fit: nothing is stored", async () => {
+    const upload = await open(1, "too-much");
+    await part(upload, 1, bytes(4 * MIB));
+    const before = await counts(1);
+    expect(await send(upload, 2, streamOf(bytes(5 * MIB), [65_536]))).toMatchObject(QUEUE_FULL);
+    expect(await send(upload, 2, bytes(1))).toMatchObject({ ok: true });
+    await expect.poll(() => counts(1)).toEqual({ ...before, payload_chunks: (before.payload_chunks ?? 0) + 1 });
+    await shard(1).abortUpload(upload.key, upload.uploadId);
+  });
+
+  it("belong to an upload that counts as an operation when it was begun here", async () => {
+    await configure({ max_queue_size: 3 });
+    const uploads: Opened[] = [];
+    let refusal: unknown = null;
+    for (let i = 0; i < 10 && refusal === null; i += 1) {
+      const upload = { n: 2, key: `many-${i}`, uploadId: queueUploadId(), origin: "queue" as const };
+      refusal = await openAgain(upload);
+      uploads.push(upload);
+    }
+    expect(refusal).toMatchObject(QUEUE_FULL);
+    expect(await rows(2, "SELECT 1 FROM uploads")).toHaveLength(uploads.length - 1);
+    for (const { key, uploadId } of uploads) await shard(2).abortUpload(key, uploadId);
   });
 });

@@ -35,3 +35,30 @@ export const CRASHES: readonly Crash[] = [
   { step: "drain.wait", nth: 1 },
   { step: "drain.wait", nth: 4 },
 ];
+
+/**
+ * Multipart uploads: one of two parts that is begun in the queue, the first streamed in five chunks; one that is begun in
+ * R2, with its part there; one whose key is feared; and one that is aborted.
+ */
+export const MULTIPART_CRASHES: readonly Crash[] = [
+  { step: "upload.reserve", nth: 1 },
+  { step: "upload.reserve", nth: 2 },
+  { step: "upload.seal", nth: 1 },
+  { step: "upload.open", nth: 1 },
+  { step: "enqueue.read", nth: 3 },
+  { step: "enqueue.digest", nth: 6 },
+  { step: "enqueue.seal", nth: 6 },
+  { step: "complete.reserve", nth: 1 },
+  { step: "complete.open", nth: 1 },
+  { step: "complete.etag", nth: 1 },
+  { step: "complete.seal", nth: 1 },
+  { step: "complete.confirm", nth: 1 },
+  { step: "apply.create", nth: 1 },
+  { step: "apply.part", nth: 1 },
+  { step: "apply.part", nth: 2 },
+  { step: "apply.complete", nth: 1 },
+  { step: "apply.complete", nth: 3 },
+  { step: "apply.head", nth: 1 },
+  { step: "apply.verify", nth: 1 },
+  { step: "apply.abort", nth: 1 },
+];

@@ -6,12 +6,14 @@ import type { OperationRow } from "../../../durable-objects/queue/operation-row"
 import { PayloadStore } from "../../../durable-objects/queue/payload-store";
 import type { QueueDO } from "../../../durable-objects/queue/queue-do";
 import { QueueStore } from "../../../durable-objects/queue/queue-store";
+import { type PartRow, UploadStore } from "../../../durable-objects/queue/upload-store";
 import { pause, putRequest, shard, start, stored, text } from "./support";
 
 interface Stores {
   readonly store: QueueStore;
   readonly calls: CallStore;
   readonly payloads: PayloadStore;
+  readonly uploads: UploadStore;
 }
 
 interface Explained {
@@ -39,7 +41,12 @@ function explain(work: (stores: Stores, row: OperationRow) => void): Promise<Exp
         };
       },
     });
-    const stores = { store: new QueueStore(spy), calls: new CallStore(spy), payloads: new PayloadStore(spy) };
+    const stores = {
+      store: new QueueStore(spy),
+      calls: new CallStore(spy),
+      payloads: new PayloadStore(spy),
+      uploads: new UploadStore(spy),
+    };
     const [row] = stores.store.ready(1);
     if (row === undefined) throw new Error("no operation is ready");
     isOn = true;
@@ -58,6 +65,19 @@ beforeAll(async () => {
 });
 
 const NOW = Date.now();
+
+const UPLOAD = { upload_id: "u", key: "k", origin: "r2", r2_upload_id: "u", metadata: "", key_id: null } as const;
+const PART: PartRow = {
+  ...{ upload_id: "u", part_number: 1, etag: "e", size: 1, md5: "m", payload_id: "p", key_id: null, r2_etag: null },
+};
+
+/** An upload, and whatever else is done with it. */
+function withUpload(work: (uploads: UploadStore) => void): (stores: Stores) => void {
+  return ({ uploads }) => {
+    uploads.open({ ...UPLOAD, created_at: NOW });
+    work(uploads);
+  };
+}
 
 describe("a statement that runs per operation scans no table", () => {
   test.each<{ name: string; work: (stores: Stores, row: OperationRow) => void }>([
@@ -99,6 +119,31 @@ describe("a statement that runs per operation scans no table", () => {
     },
     { name: "a chunk", work: ({ payloads }, row) => payloads.read(row.operation_id, 0) },
     { name: "freeing a payload", work: ({ payloads }, row) => payloads.free(row.operation_id, 1) },
+    { name: "an upload", work: withUpload((uploads) => uploads.get("u", "k")) },
+    { name: "its parts", work: withUpload((uploads) => uploads.parts("u")) },
+    {
+      name: "a part that takes another's place",
+      work: withUpload((uploads) => [PART, PART].map((p) => uploads.putPart(p))),
+    },
+    { name: "a part that is sent", work: withUpload((uploads) => uploads.sent(PART, "e")) },
+    { name: "parts that are sent again", work: withUpload((uploads) => uploads.startAnew("u")) },
+    { name: "the oldest upload", work: withUpload((uploads) => uploads.oldest()) },
+    {
+      name: "the next abort that is owed",
+      work: ({ uploads }) => {
+        uploads.openAborted("v", "k", NOW);
+        uploads.dueAbort(NOW);
+        uploads.nextAbort();
+        uploads.putOffAbort("v", NOW);
+      },
+    },
+    {
+      name: "an upload that is let go",
+      work: withUpload((uploads) => {
+        const upload = uploads.get("u", "k");
+        if (upload !== null) uploads.remove(upload);
+      }),
+    },
     {
       name: "freeing a slice",
       work: ({ payloads }, row) => {
