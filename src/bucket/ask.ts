@@ -1,8 +1,8 @@
 import type { AskReply, AskRequest } from "../shared/protocol";
 import { within } from "../shared/within";
-import { QueueUnreachableError } from "./enqueue";
 import { configOf, takeShard } from "./isolate-state";
 import type { Session } from "./session";
+import { QueueUnreachableError } from "./shard-call";
 import { queueStub } from "./stubs";
 import type { CheckedWriteOptions } from "./write-options";
 

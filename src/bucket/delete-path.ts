@@ -5,13 +5,14 @@ import type { AskVerdict, Stored } from "../shared/protocol";
 import { admit, mayAdmit } from "./admission";
 import { ask } from "./ask";
 import { callR2, type FailedCall } from "./direct-call";
-import { enqueue, refused } from "./enqueue";
+import { enqueue } from "./enqueue";
 import { shardCount } from "./isolate-service";
 import { followOwnWrite } from "./own-writes";
 import { checkKey } from "./put-options";
 import { textOf } from "./r2-arguments";
 import { forget } from "./read-cache";
 import { prepare, refuseWhenReadOnly, type Session } from "./session";
+import { refused } from "./shard-call";
 import { type CheckedWriteOptions, checkWriteOptions, type WriteOptions } from "./write-options";
 import type { DeleteOutcome } from "./write-outcome";
 

@@ -1,5 +1,6 @@
 import type { FailoverEnv } from "../shared/env";
 import { remove } from "./delete-path";
+import { createUpload, FailoverUpload } from "./failover-upload";
 import type { ListOptions } from "./list-options";
 import { type FailoverObjects, type Listing, list } from "./list-path";
 import { type Found, readHead, readObject } from "./read-path";
@@ -9,6 +10,7 @@ import type { WriteOptions } from "./write-options";
 import type { DeleteOutcome, PutOutcome } from "./write-outcome";
 import { write } from "./write-path";
 
+export type { FailoverUpload } from "./failover-upload";
 export type { ListOptions } from "./list-options";
 export type { BucketOptions } from "./session";
 export type { WriteOptions } from "./write-options";
@@ -17,8 +19,8 @@ export type { WriteOptions } from "./write-options";
  * An `R2Bucket` that outlives R2: what R2 does not take is durably queued, readable at once, and written to R2 when it
  * is back. Results of R2 pass through untouched. What was queued says so: `queued: true` and its `operationId`.
  *
- * `put`, `get`, `head`, `delete` and `list` mean what they mean in R2. `write`, `read`, `stat`, `remove` and `browse` do
- * the same and tell what became of it. All reject with R2's own errors where the caller is at fault, else with a `FailoverError`.
+ * Its methods mean what they mean in R2. `write`, `read`, `stat`, `remove`, `browse`, and `finish` of an upload, do the
+ * same and tell what became of it. All reject with R2's own errors where the caller is at fault, else with a `FailoverError`.
  */
 export class FailoverBucket implements R2Bucket {
   // Options may be null, as R2 takes them from JavaScript: hence no defaults of parameters.
@@ -87,11 +89,12 @@ export class FailoverBucket implements R2Bucket {
     return (await list(this.#session, options)).result;
   }
 
-  createMultipartUpload(key: string, options?: R2MultipartOptions): Promise<R2MultipartUpload> {
-    return this.#session.r2.createMultipartUpload(key, options);
+  async createMultipartUpload(key: string, options: R2MultipartOptions = {}): Promise<FailoverUpload> {
+    return new FailoverUpload(this.#session, await createUpload(this.#session, key, options));
   }
 
-  resumeMultipartUpload(key: string, uploadId: string): R2MultipartUpload {
-    return this.#session.r2.resumeMultipartUpload(key, uploadId);
+  /** As in R2, nothing is checked: an upload that is not there is found out when it is used. */
+  resumeMultipartUpload(key: string, uploadId: string): FailoverUpload {
+    return new FailoverUpload(this.#session, { key, uploadId });
   }
 }

@@ -24,6 +24,8 @@ export const PEEK_TIMEOUT_MS = 5_000;
 const HURRIED_MS = 40;
 const HEAD_TIMEOUT_MS = 1_000;
 export const QUEUE_DOWN_MS = 2_000;
+const PARTS_IN_R2 =
+  "The key's last write is a multipart upload with parts in R2, which nobody can read before R2 has completed it.";
 /** How often a payload may be drained away between `peek` and `payload`. */
 const MAX_PEEKS = 3;
 
@@ -208,6 +210,7 @@ async function queuedBody(session: Session, pending: PendingOperation, options: 
     return new QueuedObject(stored, metadata, { offset: 0, length: stored.size });
   }
   const range = resolveRange(options.range, stored.size);
+  if (pending.partsInR2) throw unavailable(PARTS_IN_R2);
   if (inline !== null) {
     const bytes = inline.subarray(range.offset, range.offset + range.length);
     return new QueuedObjectBody(stored, metadata, range, bytes);

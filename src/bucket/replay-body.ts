@@ -61,6 +61,11 @@ export class ReplayBody {
     return this.#isKeeping;
   }
 
+  /** Whether all of the stream has been read, and is kept. */
+  get isWhole(): boolean {
+    return this.#hasEnded && this.#isKeeping;
+  }
+
   /** The source's own error, once it has broken: it is the caller's, and no receiver is to blame. */
   get broken(): { readonly error: unknown } | null {
     return this.#broken;

@@ -19,6 +19,8 @@ export interface WriteBody {
   readonly canReplay: boolean;
   /** The error of the caller's own stream, once it has broken. */
   readonly broken: { readonly error: unknown } | null;
+  /** Bytes; null: nobody knows yet. */
+  readonly size: number | null;
   /** What identifies the bytes, when all of them are in memory. */
   digest(): Promise<BodyDigest | null>;
   release(): void;
@@ -91,6 +93,13 @@ class MemoryBody implements WriteBody {
 
   constructor(private readonly value: Exclude<PutValue, ReadableStream>) {}
 
+  get size(): number {
+    const { value } = this;
+    if (value === null || value === undefined) return 0;
+    if (typeof value === "string") return encoder.encode(value).byteLength;
+    return value instanceof Blob ? value.size : value.byteLength;
+  }
+
   forR2(): PutValue {
     return this.value;
   }
@@ -145,12 +154,25 @@ class StreamBody implements WriteBody {
     return this.#open(clock);
   }
 
+  get size(): number {
+    return this.replay.size;
+  }
+
   async forQueue(clock: OwedClock): Promise<QueueBody> {
     return { size: this.replay.size, value: this.#open(clock) };
   }
 
-  async digest(): Promise<null> {
-    return null;
+  async digest(): Promise<BodyDigest | null> {
+    if (!this.replay.isWhole) return null;
+    const stream = new crypto.DigestStream("MD5");
+    const writer = stream.getWriter();
+    for (let index = 0; ; index += 1) {
+      const chunk = await this.replay.chunk(index);
+      if (chunk === null) break;
+      await writer.write(chunk);
+    }
+    await writer.close();
+    return { etag: toHex(await stream.digest), size: this.replay.size };
   }
 
   release(): void {
@@ -175,6 +197,7 @@ class StreamBody implements WriteBody {
 /** A stream whose length the runtime keeps to itself: R2 takes it as it is, once. */
 class OpaqueBody implements WriteBody {
   readonly broken = null;
+  readonly size = null;
   #isGiven = false;
 
   constructor(private readonly source: ReadableStream) {}

@@ -1,7 +1,7 @@
 /** The compiler's proof that a FailoverBucket goes wherever an R2Bucket goes. Checked by `tsc`; nothing here is run. */
 import { expectTypeOf } from "vitest";
 import type { CachedObject, CachedObjectBody } from "../../../src/bucket/cached-object";
-import type { FailoverBucket } from "../../../src/bucket/failover-bucket";
+import type { FailoverBucket, FailoverUpload } from "../../../src/bucket/failover-bucket";
 import type { QueuedObject, QueuedObjectBody } from "../../../src/bucket/queued-object";
 
 type Method = keyof R2Bucket;
@@ -29,8 +29,16 @@ expectTypeOf(ours.get("key", {})).toEqualTypeOf(native.get("key", {}));
 expectTypeOf(ours.get("key", { onlyIf })).toEqualTypeOf<Promise<R2ObjectBody | R2Object | null>>();
 expectTypeOf(ours.put("key", "value", { onlyIf })).toEqualTypeOf<Promise<R2Object | null>>();
 expectTypeOf(ours.delete("key")).toEqualTypeOf(native.delete("key"));
-expectTypeOf(ours.createMultipartUpload("key")).toEqualTypeOf(native.createMultipartUpload("key"));
-expectTypeOf(ours.resumeMultipartUpload("key", "id")).toEqualTypeOf(native.resumeMultipartUpload("key", "id"));
+
+// An upload may do more, too.
+expectTypeOf(ours.createMultipartUpload("key")).toExtend<Promise<R2MultipartUpload>>();
+expectTypeOf(ours.createMultipartUpload("key")).resolves.not.toBeAny();
+expectTypeOf(ours.resumeMultipartUpload("key", "id")).toExtend<R2MultipartUpload>();
+expectTypeOf<Kind<Pick<FailoverUpload, keyof R2MultipartUpload>>>().toEqualTypeOf<
+  Record<keyof R2MultipartUpload, "present">
+>();
+expectTypeOf<FailoverUpload["uploadPart"]>().returns.toEqualTypeOf<Promise<R2UploadedPart>>();
+expectTypeOf<FailoverUpload["complete"]>().returns.toEqualTypeOf<Promise<R2Object>>();
 
 // A list may tell more of itself.
 expectTypeOf(ours.list()).toExtend<Promise<R2Objects>>();

@@ -134,6 +134,15 @@ export class TestService {
     await runInDurableObject(stub, (_, state) => state.abort("the model kills the service")).catch(() => undefined);
   }
 
+  /** Aborts that are owed to R2 are due now. */
+  async hurryAborts(key: string): Promise<void> {
+    const stub = env.QUEUE_DO.get(env.QUEUE_DO.idFromName(shardName(this.name, this.shardOf(key))));
+    await runInDurableObject(stub, (_, state) => {
+      state.storage.sql.exec("UPDATE uploads SET abort_at = 0 WHERE state = 'aborted'");
+    });
+    await this.queue(this.shardOf(key)).poke();
+  }
+
   async operations(): Promise<OperationRecord[]> {
     const pages = await Promise.all(
       Array.from({ length: SHARDS }, (_, shard) => this.queue(shard).operations({ limit: 1_000 })),
