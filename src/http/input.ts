@@ -8,8 +8,12 @@ const MAX_JSON_BYTES = 64 * 1024;
  * The request's JSON body, checked. An empty body counts as `{}`. Throws `INVALID_REQUEST` with a sentence that names
  * the field, or `PAYLOAD_TOO_LARGE`.
  */
-export async function readJson<S extends z.ZodType>(request: Request, schema: S): Promise<z.output<S>> {
-  const text = await readText(request);
+export async function readJson<S extends z.ZodType>(
+  request: Request,
+  schema: S,
+  maxBytes = MAX_JSON_BYTES,
+): Promise<z.output<S>> {
+  const text = await readText(request, maxBytes);
   let value: unknown;
   try {
     value = text.trim() === "" ? {} : JSON.parse(text);
@@ -23,9 +27,11 @@ export async function readJson<S extends z.ZodType>(request: Request, schema: S)
   throw new FailoverError("INVALID_REQUEST", `${field}: ${issue?.message ?? "is not valid"}.`);
 }
 
-async function readText(request: Request): Promise<string> {
-  const bytes = await readUpTo(request.body, MAX_JSON_BYTES);
-  if (bytes === null) throw new FailoverError("PAYLOAD_TOO_LARGE", "The body is larger than 64 KiB.");
+async function readText(request: Request, maxBytes: number): Promise<string> {
+  const bytes = await readUpTo(request.body, maxBytes);
+  if (bytes === null) {
+    throw new FailoverError("PAYLOAD_TOO_LARGE", `The body is larger than ${maxBytes / 1024} KiB.`);
+  }
   try {
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(bytes);
   } catch (cause) {

@@ -53,7 +53,22 @@ export function putOptions(headers: Headers, key: string, size: number): R2PutOp
   };
 }
 
-/** The options that a PUT and a DELETE share. */
+/** What the headers say of the object that a multipart upload is to become. */
+export function uploadOptions(headers: Headers): R2MultipartOptions {
+  refuseHeaders(headers, ["if-match", "if-none-match", "if-modified-since", "if-unmodified-since"]);
+  return { httpMetadata: httpMetadata(headers), customMetadata: customMetadata(headers) };
+}
+
+/** Throws `INVALID_REQUEST` for headers that R2 cannot honour in a multipart upload: to ignore them would be to lie. */
+export function refuseHeaders(headers: Headers, names: readonly string[]): void {
+  for (const name of names) {
+    if (headers.has(name)) {
+      throw new FailoverError("INVALID_REQUEST", `${name} has no meaning for a multipart upload. Leave it out.`);
+    }
+  }
+}
+
+/** The options that a PUT, a DELETE and a completion share. */
 export function writeOptions(headers: Headers, key: string): WriteOptions {
   const priority = wholeNumber(headers.get("x-failover-priority"), "x-failover-priority", {
     otherwise: DEFAULT_PRIORITY,

@@ -1,6 +1,6 @@
 import { FailoverBucket } from "../bucket/failover-bucket";
 import { r2Code } from "../bucket/r2-errors";
-import type { ReadSource } from "../bucket/write-outcome";
+import type { PutOutcome, ReadSource } from "../bucket/write-outcome";
 import { DEFAULT_SERVICE } from "../shared/env";
 import { FailoverError } from "../shared/errors";
 import type { Stored } from "../shared/protocol";
@@ -11,7 +11,7 @@ import { serviceOfQuery } from "./objects";
 import { conditionHeaders, evaluate, refusal } from "./preconditions";
 import { type Problem, problem, problemResponse } from "./problem";
 import { objectKey } from "./r2-key";
-import { putBody, putOptions, writeOptions } from "./r2-request";
+import { type PutBody, putBody, putOptions, writeOptions } from "./r2-request";
 import { notModifiedHeaders, objectHeaders } from "./r2-response";
 import { parseRange, servedBytes } from "./range";
 import { requireReach } from "./user-scope";
@@ -24,25 +24,28 @@ export async function putObject(call: Call): Promise<Response> {
   const { headers } = call.request;
   const body = await putBody(call.request);
   const options = { ...putOptions(headers, key, body.size), ...userOf(call) };
-  const outcome = await bucket.write(key, body.value, options).catch((error: unknown) => {
-    // What is neither ours nor R2's came out of the client's stream.
+  const outcome = await sent(call, body, bucket.write(key, body.value, options));
+  return outcome.kind === "condition_failed"
+    ? problemResponse(preconditionFailed(), call.requestId)
+    : writtenResponse(outcome, service);
+}
+
+/** The result of a call that sends a body. What is neither our error nor R2's came out of the client's stream. */
+export async function sent<T>(call: Call, body: PutBody, result: Promise<T>): Promise<T> {
+  try {
+    return await result;
+  } catch (error) {
     if (body.kind === "bytes" || error instanceof FailoverError || r2Code(error) !== null) throw error;
     log("warn", "upload_broke_off", { request_id: call.requestId, ...errorFields(error) });
     throw brokenBody(error);
-  });
-  switch (outcome.kind) {
-    case "stored": {
-      const { etag, size, version } = outcome.object;
-      return json(
-        { success: true, queued: false, key, etag, size, version },
-        { headers: { etag: outcome.object.httpEtag } },
-      );
-    }
-    case "queued":
-      return accepted(outcome.operation, service);
-    case "condition_failed":
-      return problemResponse(preconditionFailed(), call.requestId);
   }
+}
+
+/** 200 for what is in R2, 202 with its operation for what is queued. */
+export function writtenResponse(outcome: Exclude<PutOutcome, { kind: "condition_failed" }>, service: string): Response {
+  if (outcome.kind === "queued") return accepted(outcome.operation, service);
+  const { key, etag, size, version, httpEtag } = outcome.object;
+  return json({ success: true, queued: false, key, etag, size, version }, { headers: { etag: httpEtag } });
 }
 
 /** `DELETE /r2/<key>`: 204 when it is gone from R2, 202 when the delete is queued. */
@@ -119,7 +122,8 @@ export function withoutKey(): never {
   return objectKey("") as never;
 }
 
-async function target(call: Call): Promise<{ bucket: FailoverBucket; key: string; service: string }> {
+/** What the path and `?service=` name. */
+export async function target(call: Call): Promise<{ bucket: FailoverBucket; key: string; service: string }> {
   const key = objectKey(call.params.key ?? "");
   requireReach(call, key);
   const service = await serviceOfQuery(call);
@@ -127,7 +131,7 @@ async function target(call: Call): Promise<{ bucket: FailoverBucket; key: string
 }
 
 /** Whose write it is, by the token alone. */
-function userOf({ principal }: Call): { userId?: string } {
+export function userOf({ principal }: Call): { userId?: string } {
   return principal.kind === "user" ? { userId: principal.userId } : {};
 }
 

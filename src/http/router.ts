@@ -12,8 +12,9 @@ import { cancelOperation, getOperation, getPayload, listOperations, retryOperati
 import { corsHeaders, preflight } from "./origin";
 import { problem, problemOf, problemResponse } from "./problem";
 import { pause, queueStatus, redrive, resume } from "./queue";
-import { deleteObject, getObject, putObject, withoutKey } from "./r2";
+import { withoutKey } from "./r2";
 import { listObjects } from "./r2-list";
+import * as objects from "./r2-multipart";
 import { addSecurityHeaders } from "./security-headers";
 import { check, degrade, recover, setMode, startMonitor, stopMonitor, testR2 } from "./service-actions";
 
@@ -30,9 +31,10 @@ const OPERATION = `${QUEUE}/operations/:id`;
 
 /** Every call that there is. A GET route answers HEAD too. */
 export const ROUTES: readonly Route[] = [
-  { method: "PUT", path: "/r2/:key+", access: "gateway", handle: putObject },
-  { method: "GET", path: "/r2/:key+", access: "gateway_read", handle: getObject },
-  { method: "DELETE", path: "/r2/:key+", access: "gateway", handle: deleteObject },
+  { method: "PUT", path: "/r2/:key+", access: "gateway", handle: objects.put },
+  { method: "POST", path: "/r2/:key+", access: "gateway", handle: objects.post },
+  { method: "GET", path: "/r2/:key+", access: "gateway_read", handle: objects.get },
+  { method: "DELETE", path: "/r2/:key+", access: "gateway", handle: objects.remove },
   { method: "PUT", path: "/r2", access: "gateway", handle: withoutKey },
   { method: "GET", path: "/r2", access: "gateway_read", handle: listObjects },
   { method: "DELETE", path: "/r2", access: "gateway", handle: withoutKey },
@@ -111,9 +113,7 @@ async function answer(incoming: Incoming): Promise<Response> {
   const excess = tooLarge(request);
   if (excess !== null) return problemResponse(excess, requestId);
   const method = request.method === "HEAD" ? "GET" : request.method;
-  const routed: Response | undefined = isMultipart(request.url)
-    ? undefined
-    : await router.fetch({ method, url: request.url }, incoming);
+  const routed: Response | undefined = await router.fetch({ method, url: request.url }, incoming);
   return routed ?? problemResponse(problem("NOT_FOUND", "There is no such path."), requestId);
 }
 
@@ -146,12 +146,6 @@ function failed(error: unknown, { request, requestId }: Incoming, principal: Pri
     log("error", "unexpected_error", { request_id: requestId, method: request.method, ...errorFields(error) });
   }
   return problemResponse(found, requestId);
-}
-
-/** Multipart uploads are not offered: a part must never be stored as if it were the object. */
-function isMultipart(url: string): boolean {
-  const { pathname, searchParams } = new URL(url);
-  return pathname.startsWith("/r2/") && ["uploads", "uploadId", "partNumber"].some((name) => searchParams.has(name));
 }
 
 /** A caller's own id is taken when it can stand in a log line. */

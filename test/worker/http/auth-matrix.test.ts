@@ -9,6 +9,7 @@ type Access = "public" | "gateway" | "gateway_read" | "user" | "admin";
 /** Who may make which call: the interface's own words (P), (A), (G), (U). A route that is not listed here fails a test. */
 const ACCESS: Record<string, Access> = {
   "PUT /r2/:key+": "gateway",
+  "POST /r2/:key+": "gateway",
   "GET /r2/:key+": "gateway_read",
   "DELETE /r2/:key+": "gateway",
   "PUT /r2": "gateway",
@@ -199,6 +200,7 @@ test("R2_PUBLIC_READ=true opens reads to anyone, and no writes", async () => {
   expect((await send("HEAD", "/r2/none", { env })).status).toBe(404);
   expect(await verdict(await send("PUT", "/r2/none", { env, body: "x" }))).toBe("401 UNAUTHORIZED");
   expect(await verdict(await send("DELETE", "/r2/none", { env }))).toBe("401 UNAUTHORIZED");
+  expect(await verdict(await send("POST", "/r2/none?uploads", { env }))).toBe("401 UNAUTHORIZED");
 });
 
 test.each(["TRUE", "1", "yes", "", "false"])("R2_PUBLIC_READ=%j opens nothing", async (value) => {

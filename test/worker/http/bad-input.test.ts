@@ -6,6 +6,9 @@ import { asAdmin, asGateway, type Sent, send, verdict } from "./client";
 
 const LONG_KEY = "k".repeat(1_025);
 const SERVICE = "/health/services/R2_STORAGE";
+/** An upload id as the queue makes them, of an upload that is not there. */
+const QUEUED = "queued-00000000-0000-4000-8000-000000000000";
+const PART = { part_number: 1, etag: "e" };
 const BIG_JSON = JSON.stringify({ reason: "r".repeat(64 * 1024) });
 
 type Row = [method: string, path: string, sent: Sent, expected: string];
@@ -38,9 +41,39 @@ const gatewayRows: Row[] = [
   ["GET", "/r2/bad", { headers: { "if-none-match": "unquoted" } }, "400 INVALID_REQUEST"],
   ["PUT", "/r2/bad?service=NOPE", { body: "x" }, "404 UNKNOWN_SERVICE"],
   ["GET", "/r2/bad?service=", {}, "404 UNKNOWN_SERVICE"],
-  ["PUT", "/r2/bad?partNumber=1&uploadId=u", { body: "x" }, "404 NOT_FOUND"],
-  ["POST", "/r2/bad?uploads", {}, "404 NOT_FOUND"],
-  ["DELETE", "/r2/bad?uploadId=u", {}, "404 NOT_FOUND"],
+  ["POST", "/r2/bad", { body: "x" }, "400 INVALID_REQUEST"],
+  ["POST", `/r2/${LONG_KEY}?uploads`, {}, "400 INVALID_REQUEST"],
+  ["POST", "/r2/.r2-failover/canary-0?uploads", {}, "400 INVALID_REQUEST"],
+  ["POST", "/r2/bad?uploads&uploadId=u", {}, "400 INVALID_REQUEST"],
+  ["POST", "/r2/bad?uploads&service=NOPE", {}, "404 UNKNOWN_SERVICE"],
+  ["POST", "/r2/bad?uploads", { headers: { "if-match": '"a"' } }, "400 INVALID_REQUEST"],
+  ["POST", "/r2/bad?uploads", { headers: { "x-amz-meta-big": "m".repeat(8_300) } }, "400 R2_ERROR"],
+  ["PUT", "/r2/bad?uploads", { body: "x" }, "400 INVALID_REQUEST"],
+  ["PUT", "/r2/bad?uploadId=u", { body: "x" }, "400 INVALID_REQUEST"],
+  ["PUT", "/r2/bad?partNumber=1", { body: "x" }, "400 INVALID_REQUEST"],
+  ["PUT", "/r2/bad?partNumber=1&uploadId=", { body: "x" }, "400 INVALID_REQUEST"],
+  ["PUT", "/r2/bad?partNumber=0&uploadId=u", { body: "x" }, "400 INVALID_REQUEST"],
+  ["PUT", "/r2/bad?partNumber=10001&uploadId=u", { body: "x" }, "400 INVALID_REQUEST"],
+  ["PUT", "/r2/bad?partNumber=one&uploadId=u", { body: "x" }, "400 INVALID_REQUEST"],
+  ["PUT", "/r2/bad?partNumber=&uploadId=u", { body: "x" }, "400 INVALID_REQUEST"],
+  ["PUT", "/r2/bad?partNumber=1&uploadId=u", { headers: { "content-md5": "x" } }, "400 INVALID_REQUEST"],
+  ["PUT", "/r2/bad?partNumber=1&uploadId=u", { body: "x" }, "404 R2_ERROR"],
+  ["POST", "/r2/bad?uploadId=u", {}, "400 INVALID_REQUEST"],
+  ["POST", "/r2/bad?uploadId=u", { body: "{" }, "400 INVALID_REQUEST"],
+  ["POST", "/r2/bad?uploadId=u", { json: { parts: [] } }, "400 INVALID_REQUEST"],
+  ["POST", "/r2/bad?uploadId=u", { json: { parts: [{ part_number: 0, etag: "e" }] } }, "400 INVALID_REQUEST"],
+  ["POST", "/r2/bad?uploadId=u", { json: { parts: [{ part_number: 1 }] } }, "400 INVALID_REQUEST"],
+  ["POST", "/r2/bad?uploadId=u", { json: { parts: [PART, PART] } }, "400 INVALID_REQUEST"],
+  ["POST", "/r2/bad?uploadId=u", { json: { parts: [PART], more: 1 } }, "400 INVALID_REQUEST"],
+  ["POST", "/r2/bad?uploadId=u", { body: " ".repeat(4 * 1024 * 1024 + 1) }, "413 PAYLOAD_TOO_LARGE"],
+  ["POST", "/r2/bad?uploadId=u&partNumber=1", { json: { parts: [PART] } }, "400 INVALID_REQUEST"],
+  ["POST", `/r2/bad?uploadId=${QUEUED}`, { json: { parts: [PART] } }, "404 R2_ERROR"],
+  ["PUT", `/r2/bad?partNumber=1&uploadId=${QUEUED}`, { body: "x" }, "404 R2_ERROR"],
+  ["DELETE", "/r2/bad?uploads", {}, "400 INVALID_REQUEST"],
+  ["DELETE", "/r2/bad?uploadId=", {}, "400 INVALID_REQUEST"],
+  ["DELETE", "/r2/bad?uploadId=u&partNumber=1", {}, "400 INVALID_REQUEST"],
+  ["GET", "/r2/bad?uploads", {}, "404 NOT_FOUND"],
+  ["GET", "/r2/bad?uploadId=u", {}, "404 NOT_FOUND"],
   ["GET", "/r2/?limit=0", {}, "400 INVALID_REQUEST"],
   ["GET", "/r2/?limit=1001", {}, "400 INVALID_REQUEST"],
   ["GET", "/r2/?limit=-1", {}, "400 INVALID_REQUEST"],
@@ -57,7 +90,6 @@ const gatewayRows: Row[] = [
   ["POST", "/r2/", { body: "x" }, "405 METHOD_NOT_ALLOWED"],
   ["POST", "/r2/?delete", { body: "x" }, "405 METHOD_NOT_ALLOWED"],
   ["GET", "/r2/never-written", {}, "404 NOT_FOUND"],
-  ["POST", "/r2/bad", { body: "x" }, "405 METHOD_NOT_ALLOWED"],
   ["PATCH", "/r2/bad", { body: "x" }, "405 METHOD_NOT_ALLOWED"],
 ];
 
@@ -162,7 +194,7 @@ test.each(["GET", "PUT", "DELETE"])("%s of faults is 403 FAULT_INJECTION_OFF unl
 
 test("a 405 names the methods that the path takes", async () => {
   expect((await asAdmin("POST", "/health/status")).headers.get("allow")).toBe("GET, HEAD");
-  expect((await asAdmin("POST", "/r2/x")).headers.get("allow")).toBe("PUT, GET, DELETE, HEAD");
+  expect((await asAdmin("PATCH", "/r2/x")).headers.get("allow")).toBe("PUT, POST, GET, DELETE, HEAD");
 });
 
 describe("the body of an upload", () => {
