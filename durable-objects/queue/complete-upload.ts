@@ -4,7 +4,7 @@
  * It goes to R2 directly when R2 has all that it names and nothing of the key is queued; then R2 judges it. Else its
  * parts are judged here, and it becomes one operation that takes over what the parts hold.
  */
-import { fingerprintOf } from "../../src/bucket/ledger";
+import { fingerprintOf, fingerprintOfParts } from "../../src/bucket/ledger";
 import { hashKey } from "../../src/shared/keys";
 import type { CompleteUploadReply, CompleteUploadRequest } from "../../src/shared/multipart-protocol";
 import type { PutMetadata, Refusal } from "../../src/shared/protocol";
@@ -46,6 +46,8 @@ export async function completeUpload(shard: Shard, request: CompleteUploadReques
     const judged = judge(shard, request);
     if (judged.verdict === "refused") return refuse(shard, request, judged.refusal);
     if (judged.verdict === "direct") {
+      // Whoever gets the ticket may die with its call in flight: a completion that is queued later must know R2's for its own.
+      shard.uploads.completing(request.uploadId, Date.now());
       const ticket = openTicket(shard, request.key, request.operationId, request.deadlineMs);
       shard.changed();
       return { ok: true, verdict: "direct", ticket };
@@ -132,11 +134,13 @@ function commit(
       keyId: sealed.keyId,
       score: score(now, priority),
       fenceAt: now + 1,
-      firstCallAt: directCall === null ? null : now - directCall.startedMsAgo,
+      firstCallAt: upload.completing_from ?? (directCall === null ? null : now - directCall.startedMsAgo),
       needsEpoch: 0,
       heldBytes: sum(parts.filter((part) => part.payload_id !== null)),
       checksums: "{}",
-      fingerprint: fingerprintOf({ ...metadata, etag, size }),
+      // Under a customer key R2's etag is made of no MD5s.
+      fingerprint:
+        metadata.ssecKey === null ? fingerprintOf({ ...metadata, etag, size }) : fingerprintOfParts(parts.length),
       uploadId: upload.upload_id,
     },
     directCall,
@@ -161,7 +165,7 @@ function queued(shard: Shard, row: OperationRow, metadata: PutMetadata): Complet
 /** Nothing is queued. A call that may yet land keeps its key quarantined all the same. */
 function refuse(shard: Shard, request: CompleteUploadRequest, why: Refusal): Refusal {
   const { key, ticket, directCall } = request;
-  if (directCall !== null) quarantine(shard, key, null, directCall, Date.now());
+  if (directCall !== null) quarantine(shard, key, fingerprintOfParts(request.parts.length), directCall, Date.now());
   else if (ticket !== null) shard.calls.close(ticket);
   shard.changed();
   return why;

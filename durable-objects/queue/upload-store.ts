@@ -10,6 +10,8 @@ export interface UploadRow {
   readonly metadata: string;
   readonly key_id: string | null;
   readonly created_at: number;
+  /** When R2 may first have been told to complete it; null: never. */
+  readonly completing_from: number | null;
   readonly abort_tries: number;
 }
 
@@ -25,7 +27,7 @@ export interface PartRow {
   readonly r2_etag: string | null;
 }
 
-type NewUpload = Omit<UploadRow, "state" | "abort_tries">;
+type NewUpload = Omit<UploadRow, "state" | "completing_from" | "abort_tries">;
 
 /** The payload of a part that is no longer needed. */
 interface Payload {
@@ -132,6 +134,15 @@ export class UploadStore {
     );
     for (const { size } of payloads) this.#heldBytes -= size;
     return payloads;
+  }
+
+  /** R2 is about to be told to complete it, if it is known here. */
+  completing(uploadId: string, at: number): void {
+    this.#sql.exec(
+      "UPDATE uploads SET completing_from = ? WHERE upload_id = ? AND completing_from IS NULL",
+      at,
+      uploadId,
+    );
   }
 
   // ── queued ────────────────────────────────────────────────────────────────────────────────────────────────────

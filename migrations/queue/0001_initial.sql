@@ -73,6 +73,7 @@ CREATE TABLE uploads (
   metadata TEXT NOT NULL,                   -- its options, sealed
   key_id TEXT,
   created_at INTEGER NOT NULL,
+  completing_from INTEGER,                  -- when R2 may first have been told to complete it; null: never
   abort_tries INTEGER NOT NULL DEFAULT 0,
   abort_at INTEGER                          -- when R2 is told next that it was aborted
 );

@@ -9,6 +9,7 @@ import { callR2, directCall, type FailedCall, type R2Result } from "./direct-cal
 import { keepOff, mayLand, tellShard, withUnknownOutcome } from "./given-up";
 import { shardCount } from "./isolate-service";
 import { configOf, isQuarantined, takeShard } from "./isolate-state";
+import { fingerprintOfParts } from "./ledger";
 import { followOwnWrite, ownWrite, rememberOwnWrite } from "./own-writes";
 import { namedParts } from "./part-checks";
 import type { UploadName } from "./part-path";
@@ -107,7 +108,7 @@ async function ask(session: Session, question: Question, failed?: FailedCall): P
     });
   } catch (error) {
     keepOff(session, key, failed);
-    tellShard(session, key, failed, async () => null);
+    tellShard(session, key, failed, async () => fingerprintOfParts(question.parts.length));
     if (error instanceof FailoverError && mayLand(failed)) throw withUnknownOutcome(error);
     throw error;
   }

@@ -5,6 +5,7 @@ import {
   classifyObject,
   fenceDate,
   fingerprintOf,
+  fingerprintOfParts,
 } from "../../../src/bucket/ledger";
 import type { Ledger } from "../../../src/shared/protocol";
 
@@ -158,6 +159,27 @@ describe("who wrote what R2 holds", () => {
       seen: object("lost", FENCE - 5_000),
       known: ledger(LATE),
       is: "older",
+    },
+    {
+      rule: "a completion of which only the number of parts is known has landed late",
+      op: operation(),
+      seen: object("0123abcd-12:99:hash", FENCE + 9),
+      known: ledger({ unknownPuts: [{ fingerprint: fingerprintOfParts(12), startedAt: FENCE - 500 }] }),
+      is: "late_landing",
+    },
+    {
+      rule: "an object of another number of parts is no such completion",
+      op: operation(),
+      seen: object("0123abcd-12:99-2:hash-2", FENCE + 9),
+      known: ledger({ unknownPuts: [{ fingerprint: fingerprintOfParts(2), startedAt: FENCE - 500 }] }),
+      is: "newer",
+    },
+    {
+      rule: "an object of one put is no completion",
+      op: operation({ fingerprint: fingerprintOfParts(1), firstCallAt: FENCE }),
+      seen: object("0123abcd:1:hash", FENCE + 9),
+      known: ledger(),
+      is: "newer",
     },
     {
       rule: "a delete has no bytes: a write after it is newer",

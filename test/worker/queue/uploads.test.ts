@@ -201,6 +201,41 @@ describe("a completion", () => {
     expect(await rows(12, "SELECT key, kind FROM outstanding_calls")).toEqual([{ key: "feared", kind: "direct" }]);
   });
 
+  it("that is refused, and lands all the same, does not bury what was queued after it", async () => {
+    const key = "refused-but-landed";
+    const inR2Only = await env.R2_BUCKET.createMultipartUpload(key);
+    const parts = [await inR2Only.uploadPart(1, "unknown end")];
+    const directCall = { callId: key, startedMsAgo: 1, fenceInMs: 300 };
+    const refusal = await complete({ ...native(19, key), uploadId: inR2Only.uploadId }, parts, {
+      directCall,
+      writable: false,
+    });
+    expect(refusal).toMatchObject({ ok: false, code: "SERVICE_UNAVAILABLE" });
+    stored(await shard(19).enqueue(putRequest(key, "after"), text("acknowledged after it")));
+    await inR2Only.complete(parts);
+    await resume();
+    expect(await ended(19, idOf(key, "after"))).toMatchObject({ status: "COMPLETED" });
+    await pause();
+    expect(await (await env.R2_BUCKET.get(key))?.text()).toBe("acknowledged after it");
+  });
+
+  it("whose caller died after R2 had done it is found done, under another id too", async () => {
+    const key = "landed-unheard";
+    const known = await env.R2_BUCKET.createMultipartUpload(key);
+    const upload = { ...native(20, key), uploadId: known.uploadId };
+    await openAgain(upload);
+    const only = await known.uploadPart(1, "text");
+    await shard(20).partUploaded(key, known.uploadId, { ...only, size: 4, md5: await md5(text("text")) });
+    expect(await complete(upload, [only], { deadlineMs: 1 })).toMatchObject({ verdict: "direct" });
+    const { version } = await known.complete([only]);
+    const again = { operationId: idOf(key, "again"), writable: false };
+    expect(await complete(upload, [only], again)).toMatchObject({ verdict: "queued" });
+    await resume();
+    expect(await ended(20, again.operationId)).toMatchObject({ status: "COMPLETED" });
+    await pause();
+    expect((await env.R2_BUCKET.head(key))?.version).toBe(version);
+  });
+
   test.each<{ rule: string; changes: Partial<CompleteUploadRequest> }>([
     { rule: "a part named twice", changes: { parts: [1, 1].map((partNumber) => ({ partNumber, etag: "x" })) } },
     { rule: "a part number of 0", changes: { parts: [{ partNumber: 0, etag: "x" }] } },
@@ -238,6 +273,8 @@ describe("at rest, with a key", () => {
     expect(dump).toContain("key-a");
 
     expect(await complete(upload, [answer.part])).toMatchObject({ verdict: "queued" });
+    // R2's etag will be another: its write is known by the number of its parts.
+    expect(await rows(14, "SELECT fingerprint FROM operation_queue")).toEqual([{ fingerprint: "*-1" }]);
     const { pending } = await shard(14).peek("sealed");
     expect(pending?.metadata).toMatchObject({ customMetadata: { patient: "Jane Roe" }, ssecKey: SSEC });
     await resume();
