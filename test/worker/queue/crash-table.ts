@@ -37,8 +37,8 @@ export const CRASHES: readonly Crash[] = [
 ];
 
 /**
- * Multipart uploads: one of two parts that is begun in the queue, the first streamed in five chunks; one that is begun in
- * R2, with its part there; one whose key is feared; and one that is aborted.
+ * Multipart uploads: one that is begun in the queue, where it matters of two parts, the first streamed in five chunks;
+ * one that is begun in R2, with its part there; one whose key is feared; and one that is aborted.
  */
 export const MULTIPART_CRASHES: readonly Crash[] = [
   { step: "upload.reserve", nth: 1 },
