@@ -1,5 +1,5 @@
 import { env } from "cloudflare:workers";
-import { afterAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { handle } from "../../../src/http/router";
 import type { WorkerEnv } from "../../../src/shared/env";
 import { asAdmin, asGateway, type Sent, send, verdict } from "./client";
@@ -160,6 +160,15 @@ const adminRows: Row[] = [
 
 const title = ([method, path, sent, expected]: Row) =>
   `${method} ${path.slice(0, 60)} ${JSON.stringify(sent).slice(0, 90)}: ${expected}`;
+
+/** Objects that start for the first time may take longer, on a busy machine, than a request waits for them. */
+beforeAll(async () => {
+  const isAwake = async () => {
+    const response = await send("GET", "/health/queue/status");
+    return response.status === 200 && (await response.json<Record<string, number>>()).unreachable_shards === 0;
+  };
+  await vi.waitUntil(isAwake, { timeout: 30_000, interval: 100 });
+}, 40_000);
 
 describe("the gateway", () => {
   for (const row of gatewayRows) {
