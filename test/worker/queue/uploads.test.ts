@@ -3,6 +3,7 @@ import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterAll, beforeAll, describe, expect, it, test } from "vitest";
 import type { QueueDO } from "../../../durable-objects/queue/queue-do";
+import { FENCE_MARGIN_MS } from "../../../src/shared/fence";
 import { hashKey, queueUploadId } from "../../../src/shared/keys";
 import type { CompleteUploadRequest, NamedPart } from "../../../src/shared/multipart-protocol";
 import {
@@ -217,6 +218,63 @@ describe("a completion", () => {
     expect(await ended(19, idOf(key, "after"))).toMatchObject({ status: "COMPLETED" });
     await pause();
     expect(await (await env.R2_BUCKET.get(key))?.text()).toBe("acknowledged after it");
+  });
+
+  it.each<{ rule: string; meanwhile: (upload: Opened) => Promise<unknown>; refusal: object }>([
+    {
+      rule: "is aborted",
+      meanwhile: ({ n, key, uploadId }) => shard(n).abortUpload(key, uploadId),
+      refusal: NO_UPLOAD,
+    },
+    {
+      rule: "gets another part",
+      meanwhile: (upload) => part(upload, 1, text("other")),
+      refusal: { ok: false, r2Code: 10025 },
+    },
+  ])("of an upload that $rule while it is put together is judged anew", async ({ rule, meanwhile, refusal }) => {
+    const upload = await open(21, `race/${rule}`);
+    const only = await part(upload, 1, text("text"));
+    await runInDurableObject(shard(21), (instance: QueueDO) => {
+      let isFirst = true;
+      instance.steps = {
+        at: async (step, work) => {
+          const result = await work;
+          if (step === "complete.seal" && isFirst) {
+            isFirst = false;
+            await meanwhile(upload);
+          }
+          return result;
+        },
+      };
+    });
+    expect(await complete(upload, [only])).toMatchObject(refusal);
+    expect(await shard(21).operation(idOf(upload.key, "complete"))).toBeNull();
+  });
+
+  it("is applied when nobody writes past the queue any more, as a delete is", async () => {
+    const upload = await open(22, "unfenced");
+    const only = await part(upload, 1, text("text"));
+    await resume();
+    expect(await complete(upload, [only])).toMatchObject({ verdict: "queued" });
+    const operation = await ended(22, idOf("unfenced", "complete"));
+    await pause();
+    expect(operation.status).toBe("COMPLETED");
+    const waited = Date.parse(operation.completed_at ?? "") - Date.parse(operation.created_at);
+    expect(waited).toBeGreaterThanOrEqual(FENCE_MARGIN_MS);
+  });
+
+  it("of which R2 makes other bytes than its caller was told of is a dead letter, not completed", async () => {
+    const key = "other-bytes";
+    const begun = await env.R2_BUCKET.createMultipartUpload(key);
+    const upload = { ...native(23, key), uploadId: begun.uploadId };
+    await openAgain(upload);
+    const only = await begun.uploadPart(1, "text");
+    await shard(23).partUploaded(key, begun.uploadId, { ...only, size: 4, md5: await md5(text("else")) });
+    expect(await complete(upload, [only], { writable: false })).toMatchObject({ verdict: "queued" });
+    await resume();
+    const operation = await ended(23, idOf(key, "complete"));
+    await pause();
+    expect(operation).toMatchObject({ status: "FAILED", error_message: expect.stringContaining("10024") });
   });
 
   it("whose caller died after R2 had done it is found done, under another id too", async () => {
