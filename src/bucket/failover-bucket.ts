@@ -3,6 +3,7 @@ import { remove } from "./delete-path";
 import { createUpload, FailoverUpload } from "./failover-upload";
 import type { ListOptions } from "./list-options";
 import { type FailoverObjects, type Listing, list } from "./list-path";
+import { textOf } from "./r2-arguments";
 import { type Found, readHead, readObject } from "./read-path";
 import { type BucketOptions, openSession, type Session } from "./session";
 import type { PutValue } from "./write-body";
@@ -90,11 +91,11 @@ export class FailoverBucket implements R2Bucket {
   }
 
   async createMultipartUpload(key: string, options: R2MultipartOptions = {}): Promise<FailoverUpload> {
-    return new FailoverUpload(this.#session, await createUpload(this.#session, key, options));
+    return new FailoverUpload(this.#session, await createUpload(this.#session, textOf(key), options));
   }
 
   /** As in R2, nothing is checked: an upload that is not there is found out when it is used. */
   resumeMultipartUpload(key: string, uploadId: string): FailoverUpload {
-    return new FailoverUpload(this.#session, { key, uploadId });
+    return new FailoverUpload(this.#session, { key: textOf(key), uploadId: textOf(uploadId) });
   }
 }
