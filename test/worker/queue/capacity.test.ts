@@ -196,7 +196,7 @@ describe("the parts of multipart uploads", () => {
     const upload = await open(1, "too-much");
     await part(upload, 1, bytes(4 * MIB));
     // The ledger forgets by itself what an earlier test has written.
-    const held = async () => ({ ...(await counts(1)), ledger: 0 });
+    const held = async (): Promise<Record<string, number>> => ({ ...(await counts(1)), ledger: 0 });
     const before = await held();
     expect(await send(upload, 2, streamOf(bytes(5 * MIB), [65_536]))).toMatchObject(QUEUE_FULL);
     expect(await send(upload, 2, bytes(1))).toMatchObject({ ok: true });
