@@ -126,7 +126,7 @@ export class MadeObjectBody extends MadeObject implements R2ObjectBody {
   }
 
   async blob(): Promise<Blob> {
-    return this.#open().blob();
+    return blobOf(await this.arrayBuffer(), this.httpMetadata);
   }
 
   /**
@@ -141,11 +141,7 @@ export class MadeObjectBody extends MadeObject implements R2ObjectBody {
   }
 
   #open(): Response {
-    const contentType = this.httpMetadata.contentType;
-    this.#response ??= new Response(
-      this.#source,
-      contentType === undefined ? {} : { headers: { "content-type": contentType } },
-    );
+    this.#response ??= new Response(this.#source);
     return this.#response;
   }
 }
@@ -153,4 +149,10 @@ export class MadeObjectBody extends MadeObject implements R2ObjectBody {
 function ownBuffer(bytes: Uint8Array): ArrayBuffer {
   const { buffer } = bytes;
   return buffer instanceof ArrayBuffer && buffer.byteLength === bytes.byteLength ? buffer : bytes.slice().buffer;
+}
+
+/** Its type is the object's content type to the letter, as R2 has it: `Blob` itself would put it in lower case. */
+export function blobOf(bytes: ArrayBuffer, { contentType: type }: R2HTTPMetadata = {}): Blob {
+  if (type === undefined) return new Blob([bytes]);
+  return Object.defineProperty(new Blob([bytes], { type }), "type", { value: type });
 }

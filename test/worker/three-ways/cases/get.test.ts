@@ -31,6 +31,15 @@ describeCases("get, read by", [
   reader("bytes()", (object) => object.bytes()),
   reader("arrayBuffer()", (object) => object.arrayBuffer()),
   reader("blob()", (object) => object.blob()),
+  ...["Text/Plain; Charset=UTF-8", "no media type", ""].map(
+    (contentType): Case => ({
+      name: `blob() of the type "${contentType}"`,
+      run: async (bucket, key) => {
+        await bucket.put(key, "abc", { httpMetadata: { contentType } });
+        return (await bucket.get(key))?.blob();
+      },
+    }),
+  ),
   reader("body", (object) => new Response(object.body).text()),
   reader("body of an empty object", (object) => new Response(object.body).text(), ""),
   reader("body in chunks", async (object) => {
