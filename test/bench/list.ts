@@ -3,7 +3,7 @@ import { type Figure, figure, interleaved, printFigures } from "./figure.ts";
 import { startBenchSystem } from "./system.ts";
 
 const ROUNDS = 15;
-const COUNT = 10;
+const COUNT = 6;
 const PENDING = 100;
 
 /** A service with nothing pending, and one with something. */

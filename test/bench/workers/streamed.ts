@@ -45,3 +45,14 @@ export async function streamedPut(env: BenchEnv, side: StreamSide, service: stri
   }
   return ms;
 }
+
+/** A multipart upload that R2 knows nothing of, completed. Its parts are streams. */
+export async function queueUpload(env: BenchEnv, service: string, size: number, partSize: number): Promise<void> {
+  const upload = await new FailoverBucket(env, { service }).createMultipartUpload("uploaded");
+  const parts: R2UploadedPart[] = [];
+  for (let sent = 0; sent < size; sent += partSize) {
+    parts.push(await upload.uploadPart(parts.length + 1, synthetic(partSize)));
+  }
+  const { kind, object } = await upload.finish(parts);
+  if (kind !== "queued" || object.size !== size) throw new Error(`${object.size} bytes of ${size} are ${kind}`);
+}

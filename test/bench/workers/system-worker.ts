@@ -6,11 +6,13 @@ import { calls, fill, objectRequests, queue, type Side } from "./healthy";
 import { fillList, lists, pendList } from "./listed";
 import * as queued from "./queued";
 import { BY, refuse } from "./refused";
-import { type StreamSide, streamedPut } from "./streamed";
+import { queueUpload, type StreamSide, streamedPut } from "./streamed";
 
 export { ServiceDO, SystemDO } from "../../../src/index";
 export { BenchQueueDO as QueueDO } from "./bench-queue";
 export { PeerDO } from "./peer-object";
+
+const MAX_QUEUE_BYTES = 4 * 1024 ** 3;
 
 type Parameters = (name: string) => string;
 type BenchEnv = queued.BenchEnv & WorkerEnv;
@@ -40,8 +42,12 @@ const ROUTES: Readonly<Record<string, (env: BenchEnv, text: Parameters, number: 
     refuse: (env, text) => refuse(env, text("service"), text("circuits")),
     "streamed-put": (env, text, number) =>
       streamedPut(env, text("side") as StreamSide, text("service"), number("size")),
-    unbound: (env) =>
-      env.SYSTEM_DO.get(env.SYSTEM_DO.idFromName("system")).setConfig(QUEUE_SECTION, "max_queue_size", 0, BY),
+    "queue-upload": (env, text, number) => queueUpload(env, text("service"), number("size"), number("partSize")),
+    unbound: async (env) => {
+      const system = env.SYSTEM_DO.get(env.SYSTEM_DO.idFromName("system"));
+      await system.setConfig(QUEUE_SECTION, "max_queue_size", 0, BY);
+      await system.setConfig(QUEUE_SECTION, "max_queue_bytes", MAX_QUEUE_BYTES, BY);
+    },
   };
 
 export default {
