@@ -3,6 +3,7 @@ import { queueStub, systemStub } from "../../src/bucket/stubs";
 import { force } from "../../src/circuit/circuit";
 import { leaseMs } from "../../src/circuit/snapshot";
 import type { FailoverEnv } from "../../src/shared/env";
+import type { WatchedState } from "../../src/shared/event-batch";
 import {
   type CircuitView,
   type DrainGrant,
@@ -12,8 +13,10 @@ import {
   type ShardUsage,
   type Snapshot,
 } from "../../src/shared/protocol";
+import { queueRecord } from "../../src/shared/queue-record";
 import type { HealthMetrics } from "../../src/shared/records";
 import type { ProbeResult, QueueEstimates } from "../../src/shared/rpc";
+import { Subscribers } from "../shared/live/subscribers";
 import { nextAlarmAt, nextProbeAt } from "./alarm";
 import { type BucketCalls, countCalls, createBucketCalls } from "./bucket-calls";
 import { type Budget, createBudget, grant, recordRound, restartBudget, topLevel } from "./budget";
@@ -31,7 +34,16 @@ import { Prober } from "./prober";
 import { filledPercent, milestones, nextFill } from "./queue-fill";
 import { type ServiceState, statusRow } from "./service-state";
 import type { ServiceStore } from "./service-store";
-import { circuitViews, drainTerms, isIncident, snapshot, statusNow, totalUsage, visiblePart } from "./service-views";
+import {
+  circuitViews,
+  drainTerms,
+  isIncident,
+  serviceRecord,
+  snapshot,
+  statusNow,
+  totalUsage,
+  visiblePart,
+} from "./service-views";
 import { isRejecting, isWell } from "./status";
 import { tallyOf } from "./tally";
 
@@ -49,6 +61,7 @@ export class ServiceCore {
   readonly leases: Leases;
   readonly calls: BucketCalls = createBucketCalls();
   readonly history: History;
+  readonly subscribers: Subscribers;
   readonly #feed: FeedLink;
   readonly #failovers = new FailoverFold();
   readonly #prober: Prober;
@@ -85,9 +98,19 @@ export class ServiceCore {
       epoch: state.storageId,
       store,
       take: async (batch) => await systemStub(env).takeEvents(batch),
+      state: (at) => this.watched(at),
       background: (work) => ctx.waitUntil(work),
       failed: () => this.settle(Date.now()),
       random: Math.random,
+    });
+    this.subscribers = new Subscribers(ctx, {
+      log: store.log,
+      epoch: () => state.storageId,
+      state: (at) => {
+        const { service, queue } = this.watched(at);
+        return { services: [service], queue };
+      },
+      published: { load: () => store.cursor("subscribers"), save: (seq) => store.saveCursor("subscribers", seq) },
     });
   }
 
@@ -151,9 +174,12 @@ export class ServiceCore {
     // Nobody waits for it, least of all a reporter.
     if (probeAt !== null && probeAt <= now) this.#probing = this.probe().then(noop, this.#logged("a probe broke down"));
     this.ctx.waitUntil(this.#probing);
+    this.subscribers.publish(now);
+    this.subscribers.beat(now);
     this.#feed.send(now);
     const alarmAt = nextAlarmAt(state, this.#prober.probing(isSuspect), now);
-    this.#arm(earliest(alarmAt, this.history.flushAt, this.#feed.dueAt, this.#failovers.dueAt), now);
+    const { heartbeatAt } = this.subscribers;
+    this.#arm(earliest(alarmAt, this.history.flushAt, this.#feed.dueAt, this.#failovers.dueAt, heartbeatAt), now);
   }
 
   #remember(now: number): void {
@@ -189,6 +215,17 @@ export class ServiceCore {
   /** Resolves when the probe that is under way has ended. */
   get probing(): Promise<void> {
     return this.#probing;
+  }
+
+  /** The state, for the subscribers of all services. */
+  watch(ms: number, now: number): WatchedState {
+    return this.#feed.watch(ms, now);
+  }
+
+  watched(now: number): WatchedState {
+    const { state } = this;
+    const service = serviceRecord(state, this.metrics(now), now);
+    return { service, queue: queueRecord([totalUsage(state)], now, this.estimates(now)), asOf: now };
   }
 
   /** Until the system feed has what was recorded so far: bounded, and never rejects. */

@@ -6,7 +6,7 @@ import { systemStub } from "../../src/bucket/stubs";
 import { configure, force } from "../../src/circuit/circuit";
 import { DEFAULT_CONFIG, type EffectiveConfig } from "../../src/shared/config";
 import type { FailoverEnv } from "../../src/shared/env";
-import type { EventBatch, EventsTaken } from "../../src/shared/event-batch";
+import type { EventBatch, EventsTaken, WatchedState } from "../../src/shared/event-batch";
 import {
   type Answer,
   type CalmNotice,
@@ -39,6 +39,7 @@ import type {
 } from "../../src/shared/rpc";
 import { within } from "../../src/shared/within";
 import { EventIntake } from "../shared/event-intake";
+import { acceptSubscriber } from "../shared/live/accept";
 import { migrate } from "../shared/migrate";
 import { changedByHand, modeProblem } from "./by-hand";
 import { newEvent } from "./changes";
@@ -297,6 +298,35 @@ export class ServiceDO extends DurableObject<FailoverEnv> implements ServiceRpc 
     const taken = this.#intake.take(batch, core.state.name, now);
     core.settle(now);
     return taken;
+  }
+
+  async watch(ms: number): Promise<WatchedState> {
+    const core = await this.#ready();
+    const now = Date.now();
+    core.settle(now);
+    return core.watch(ms, now);
+  }
+
+  /** A subscriber: see `subscriptionOf` for what the Worker asks. */
+  override async fetch(request: Request): Promise<Response> {
+    const core = await this.#ready();
+    const now = Date.now();
+    core.settle(now);
+    const answer = acceptSubscriber(core.subscribers, request, now);
+    core.settle(now);
+    return answer;
+  }
+
+  override webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): void {
+    this.#core?.subscribers.message(socket, message, Date.now());
+  }
+
+  override webSocketClose(socket: WebSocket): void {
+    this.#core?.subscribers.gone(socket);
+  }
+
+  override webSocketError(socket: WebSocket): void {
+    this.#core?.subscribers.gone(socket);
   }
 
   async recordEvent(sent: NewEvent): Promise<void> {

@@ -44,8 +44,8 @@ const EVENTS_KEPT = 10_000;
 /** Events kept because the system feed has not got them yet. Beyond, the feed will say that some were lost. */
 const UNDELIVERED_KEPT = 100_000;
 
-/** How far others have got in the events: `feed`, the system feed. */
-type Cursor = "feed";
+/** How far others have got in the events: the system feed, and the subscribers. */
+type Cursor = "feed" | "subscribers";
 
 const STATUS_COLUMNS = [
   "service_name",

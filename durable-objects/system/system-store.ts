@@ -1,4 +1,5 @@
 /** All SQL of the SystemDO, as named statements over typed rows. */
+import type { WatchedState } from "../../src/shared/event-batch";
 import type { RecordedEvent } from "../../src/shared/records";
 import { EventLog } from "../shared/event-log";
 
@@ -27,6 +28,38 @@ export class SystemStore {
   /** Appends an event of this object's own to the feed. */
   addEvent(event: RecordedEvent, about: string): void {
     this.log.append({ ...event, service_name: about, id: crypto.randomUUID() });
+  }
+
+  /** The last event that subscribers were sent. */
+  published(): number {
+    const query = "SELECT seq FROM cursors WHERE name = 'subscribers'";
+    return this.sql.exec<{ seq: number }>(query).toArray()[0]?.seq ?? 0;
+  }
+
+  savePublished(seq: number): void {
+    this.sql.exec(
+      "INSERT INTO cursors (name, seq) VALUES ('subscribers', ?) ON CONFLICT (name) DO UPDATE SET seq = excluded.seq",
+      seq,
+    );
+  }
+
+  /** What the services said last of their states, by name. */
+  states(): WatchedState[] {
+    return this.sql
+      .exec<{ state: string }>("SELECT state FROM service_states ORDER BY service_name")
+      .toArray()
+      .map(({ state }) => JSON.parse(state) as WatchedState);
+  }
+
+  saveState(state: WatchedState): void {
+    this.sql.exec(
+      `INSERT INTO service_states (service_name, state, as_of) VALUES (?, ?, ?)
+       ON CONFLICT (service_name) DO UPDATE SET state = excluded.state, as_of = excluded.as_of
+       WHERE excluded.as_of >= as_of`,
+      state.service.service_name,
+      JSON.stringify(state),
+      state.asOf,
+    );
   }
 
   trimEvents(): void {

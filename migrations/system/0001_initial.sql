@@ -41,3 +41,16 @@ CREATE TABLE event_sources (
     seq INTEGER NOT NULL,
     PRIMARY KEY (source, epoch)
 ) WITHOUT ROWID;
+
+-- How far others have got in system_events.
+CREATE TABLE cursors (
+    name TEXT PRIMARY KEY,
+    seq INTEGER NOT NULL
+) WITHOUT ROWID;
+
+-- What each service said last of its state, as JSON, and when by its own clock.
+CREATE TABLE service_states (
+    service_name TEXT PRIMARY KEY,
+    state TEXT NOT NULL,
+    as_of INTEGER NOT NULL
+) WITHOUT ROWID;

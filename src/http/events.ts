@@ -43,7 +43,7 @@ async function sequenceOf({ env }: Call, named: string): Promise<ReadPage> {
 }
 
 /** Throws `INVALID_REQUEST`. */
-function sinceOf(text: string | null): Since | null {
+export function sinceOf(text: string | null): Since | null {
   if (text === null || text === "") return null;
   const since = parseSince(text);
   if (since === null) throw new FailoverError("INVALID_REQUEST", "since must be the next_since of an earlier answer.");

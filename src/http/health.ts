@@ -2,13 +2,14 @@ import { serviceStub } from "../bucket/stubs";
 import { DEFAULT_SERVICE, type WorkerEnv } from "../shared/env";
 import type { ShardUsage } from "../shared/protocol";
 import { publicService } from "../shared/public-view";
+import { queueRecord } from "../shared/queue-record";
 import type { ServiceRecord } from "../shared/records";
 import type { ServiceOverview } from "../shared/rpc";
 import { type Call, json, seesDetails } from "./call";
 import { wholeNumber } from "./input";
 import { ask, askOrNull, knownServices, serviceOfPath, serviceOfQuery } from "./objects";
 import { shardUsages, sumUsage } from "./shard-usages";
-import { healthJson, queueRecord, type ServiceView, systemStatus } from "./status-summary";
+import { healthJson, type ServiceView, systemStatus } from "./status-summary";
 
 /** What is kept: 90 days. */
 const HOURS = { otherwise: 24, minimum: 1, maximum: 90 * 24 };

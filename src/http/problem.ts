@@ -29,6 +29,7 @@ const TITLES: Readonly<Record<number, string>> = {
   416: "Range Not Satisfiable",
   422: "Unprocessable Content",
   431: "Request Header Fields Too Large",
+  426: "Upgrade Required",
   500: "Internal Server Error",
   503: "Service Unavailable",
 };
@@ -64,6 +65,7 @@ function r2Sentence(message: string): string {
 export function problemOf(error: unknown, isPublic: boolean): Problem {
   if (error instanceof FailoverError) {
     return problem(error.code, error.message, {
+      headers: error.code === "UPGRADE_REQUIRED" ? { upgrade: "websocket" } : {},
       retryAfter: error.retryAfter,
       ...(error.outcomeUnknown ? { members: { outcome_unknown: true } } : {}),
     });

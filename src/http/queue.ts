@@ -2,13 +2,13 @@
 import * as z from "zod";
 import { queueStub, serviceStub } from "../bucket/stubs";
 import { DEFAULT_SERVICE } from "../shared/env";
+import { queueRecord } from "../shared/queue-record";
 import type { QueueStatusRecord } from "../shared/records";
 import type { ServiceOverview } from "../shared/rpc";
 import { actorOf, type Call, json, seesDetails } from "./call";
 import { readJson } from "./input";
 import { ACTION_DEADLINE_MS, ask, askOrNull, requireService, serviceOfQuery, shardsOf, unwrap } from "./objects";
 import { type AskedShard, shardUsages, sumUsage } from "./shard-usages";
-import { queueRecord } from "./status-summary";
 
 const serviceSchema = z.strictObject({ service: z.string().optional() });
 const redriveSchema = z.strictObject({ service: z.string().optional(), force: z.boolean().default(false) });

@@ -17,6 +17,7 @@ import { listObjects } from "./r2-list";
 import * as objects from "./r2-multipart";
 import { addSecurityHeaders } from "./security-headers";
 import { check, degrade, recover, setMode, startMonitor, stopMonitor, testR2 } from "./service-actions";
+import { subscribe } from "./subscribe";
 
 interface Route {
   readonly method: "GET" | "PUT" | "POST" | "DELETE";
@@ -47,6 +48,7 @@ export const ROUTES: readonly Route[] = [
   { method: "GET", path: `${SERVICE}/availability`, access: "public", handle: availability },
   { method: "GET", path: "/health/incidents", access: "public", handle: incidents },
   { method: "GET", path: "/health/events", access: "public", handle: events },
+  { method: "GET", path: "/health/ws", access: "public", handle: subscribe },
   { method: "GET", path: "/health/r2/status", access: "public", handle: r2Status },
   { method: "POST", path: "/health/r2/test", access: "admin", handle: testR2 },
   { method: "POST", path: "/health/check", access: "admin", handle: check },

@@ -1,7 +1,8 @@
 /** The state of the whole out of the states of the services. Pure. */
 import { DEFAULT_SERVICE } from "../shared/env";
 import type { ShardUsage } from "../shared/protocol";
-import type { QueueRecord, ServiceStatus, SystemStatusRecord } from "../shared/records";
+import { queueRecord } from "../shared/queue-record";
+import type { ServiceStatus, SystemStatusRecord } from "../shared/records";
 import type { QueueEstimates, ServiceOverview } from "../shared/rpc";
 
 /** What could be learned about one service. `overview` is null when its object did not answer. */
@@ -15,32 +16,6 @@ export interface ServiceView {
 /** A service whose object is silent goes on by what its isolates know (fail static): degraded, not offline. */
 function statusOf(view: ServiceView): ServiceStatus {
   return view.overview?.record.status ?? "DEGRADED";
-}
-
-const UNKNOWN: QueueEstimates = { drainedInMs: null, fullInMs: null };
-
-/** `estimates`: of all the usages together. */
-export function queueRecord(
-  usages: readonly ShardUsage[],
-  now: number,
-  estimates: QueueEstimates = UNKNOWN,
-): QueueRecord {
-  const sum = (field: "pending" | "processing" | "failed" | "bytes") =>
-    usages.reduce((total, usage) => total + usage[field], 0);
-  const times = usages.flatMap(({ oldestAt }) => (oldestAt === null ? [] : [oldestAt]));
-  const pending = sum("pending");
-  const processing = sum("processing");
-  return {
-    total_size: pending + processing,
-    pending,
-    processing,
-    failed: sum("failed"),
-    bytes: sum("bytes"),
-    oldest_age_ms: times.length === 0 ? null : Math.max(0, now - Math.min(...times)),
-    // Nothing waits: that is known without a look at how it came about.
-    drained_in_ms: pending + processing === 0 ? 0 : estimates.drainedInMs,
-    full_in_ms: estimates.fullInMs,
-  };
 }
 
 /** All queues are drained when the last of them is, and one is full when the first is. */

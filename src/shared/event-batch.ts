@@ -1,5 +1,5 @@
 /** Events on their way from the object that recorded them to the next one, and what is new in what arrives. Pure. */
-import type { EventRecord } from "./records";
+import type { EventRecord, QueueRecord, ServiceRecord } from "./records";
 
 /** An event as its source recorded it, under the source's own number. */
 export type SourcedEvent = Omit<EventRecord, "service_name">;
@@ -12,11 +12,25 @@ export interface EventBatch {
   /** What follows are the first of all events that the source still holds after this number, in order. */
   readonly after: number;
   readonly events: readonly SourcedEvent[];
+  /** The state of a service, for the subscribers of all. */
+  readonly state?: WatchedState;
+}
+
+export interface WatchedState {
+  readonly service: ServiceRecord;
+  readonly queue: QueueRecord;
+  /** By the service's clock: an older one is no news. */
+  readonly asOf: number;
 }
 
 /** The number of the last event that has been taken: the source goes on after it, also when that is a step back. */
 export interface EventsTaken {
   readonly taken: number;
+}
+
+/** For how long the source is to tell also of changes that are no events, ms. 0: nobody would hear of them. */
+export interface FeedTaken extends EventsTaken {
+  readonly watchMs: number;
 }
 
 export interface NewEvents<E> extends EventsTaken {

@@ -1,6 +1,6 @@
 /** What each object answers by RPC. The classes implement these; callers see nothing else of them. */
 import type { EffectiveConfig } from "./config";
-import type { EventBatch, EventsTaken } from "./event-batch";
+import type { EventBatch, EventsTaken, FeedTaken, WatchedState } from "./event-batch";
 import type {
   CompleteUploadReply,
   CompleteUploadRequest,
@@ -110,7 +110,12 @@ export interface EventPage {
   readonly oldest: number;
 }
 
-export interface ServiceRpc {
+/** An object that takes subscribers: see `subscriptionRequest`. */
+interface Subscribable {
+  fetch(request: Request): Promise<Response>;
+}
+
+export interface ServiceRpc extends Subscribable {
   /** Counts in, snapshot out: one call reports and refreshes. */
   report(report: IsolateReport): Promise<Snapshot>;
   overview(): Promise<ServiceOverview>;
@@ -144,6 +149,8 @@ export interface ServiceRpc {
   drain(request: DrainRequest): Promise<DrainGrant>;
   /** What a shard recorded, out of its outbox. */
   takeEvents(batch: EventBatch): Promise<EventsTaken>;
+  /** From SystemDO, which has subscribers: the state now; its changes follow for so long with the events. */
+  watch(ms: number): Promise<WatchedState>;
   /** An event that only the Worker knows of. `id` makes it idempotent. */
   recordEvent(event: RecordedEvent & { id: string }): Promise<void>;
 }
@@ -204,12 +211,12 @@ export interface QueueRpc {
   redrive(force: boolean, by: Actor): Promise<{ redriven: number; changed: number }>;
 }
 
-export interface SystemRpc {
+export interface SystemRpc extends Subscribable {
   /** A service registers itself at first use, and gets the config in force. */
   register(service: string): Promise<EffectiveConfig>;
   services(): Promise<string[]>;
-  /** What a service recorded, for the merged feed. */
-  takeEvents(batch: EventBatch): Promise<EventsTaken>;
+  /** What a service recorded, for the merged feed, and its state. */
+  takeEvents(batch: EventBatch): Promise<FeedTaken>;
   /** The merged feed: the first `limit` after `since`, or, without `since`, the last ones. */
   events(since: number | null, limit: number): Promise<EventPage>;
   config(): Promise<ConfigRecord[]>;

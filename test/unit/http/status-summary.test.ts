@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { estimatesOf, healthJson, queueRecord, type ServiceView, systemStatus } from "../../../src/http/status-summary";
+import { estimatesOf, healthJson, type ServiceView, systemStatus } from "../../../src/http/status-summary";
 import type { ShardUsage } from "../../../src/shared/protocol";
+import { queueRecord } from "../../../src/shared/queue-record";
 import type { ServiceStatus } from "../../../src/shared/records";
 import type { ServiceOverview } from "../../../src/shared/rpc";
 

@@ -23,6 +23,7 @@ const ACCESS: Record<string, Access> = {
   "GET /health/services/:serviceName/availability": "public",
   "GET /health/incidents": "public",
   "GET /health/events": "public",
+  "GET /health/ws": "public",
   "GET /health/r2/status": "public",
   "POST /health/r2/test": "admin",
   "POST /health/check": "admin",
