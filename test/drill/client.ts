@@ -22,6 +22,32 @@ export type ReadAnswer =
   | { readonly kind: "found"; readonly value: Value; readonly source: string | null }
   | { readonly kind: "refused" | "unanswered"; readonly why: string };
 
+/** Of a call that writes nothing by itself. */
+export type Answer<T> =
+  | { readonly kind: "done"; readonly value: T }
+  | { readonly kind: "refused" | "unanswered"; readonly why: string };
+
+export interface Listed {
+  readonly key: string;
+  readonly size: number;
+  readonly etag: string;
+}
+
+interface ListPage {
+  readonly objects: readonly Listed[];
+  readonly delimited_prefixes: readonly string[];
+  readonly cursor: string | null;
+  readonly partial: boolean;
+}
+
+interface ListRequest {
+  readonly prefix: string;
+  readonly delimiter: string;
+  readonly limit: number;
+  readonly cursor: string | null;
+  readonly isPartial: boolean;
+}
+
 interface CircuitStatus {
   readonly state: string;
   readonly admit: number;
@@ -39,6 +65,7 @@ export interface Status {
 interface QueueCounts {
   readonly total_size: number;
   readonly failed: number;
+  readonly bytes: number;
   readonly unreachable_shards: number;
 }
 
@@ -50,16 +77,51 @@ export class Client {
   }
 
   async put(key: string, upload: Upload): Promise<WriteAnswer> {
-    const metadata = Object.entries(upload.customMetadata).map(([name, value]) => [`x-amz-meta-${name}`, value]);
-    return this.#write(key, {
-      method: "PUT",
-      headers: { "content-type": upload.contentType, ...Object.fromEntries(metadata) },
-      body: upload.body as Uint8Array<ArrayBuffer>,
-    });
+    const body = upload.body as Uint8Array<ArrayBuffer>;
+    return this.#write(objectPath(key), { method: "PUT", headers: metadataHeaders(upload), body });
   }
 
   async delete(key: string): Promise<WriteAnswer> {
-    return this.#write(key, { method: "DELETE" });
+    return this.#write(objectPath(key), { method: "DELETE" });
+  }
+
+  /** The upload's id. */
+  async beginUpload(key: string, upload: Omit<Upload, "body">): Promise<Answer<string>> {
+    const init = { method: "POST", headers: metadataHeaders(upload) };
+    return this.#ask(
+      `${objectPath(key)}?uploads`,
+      init,
+      (text) => (JSON.parse(text) as { upload_id: string }).upload_id,
+    );
+  }
+
+  /** The part's etag. */
+  async uploadPart(key: string, uploadId: string, number: number, body: Uint8Array): Promise<Answer<string>> {
+    const init = { method: "PUT", body: body as Uint8Array<ArrayBuffer> };
+    const path = `${uploadPath(key, uploadId)}&partNumber=${number}`;
+    return this.#ask(path, init, (text) => (JSON.parse(text) as { etag: string }).etag);
+  }
+
+  /** `etags`: by part number. */
+  async completeUpload(
+    key: string,
+    uploadId: string,
+    etags: ReadonlyMap<number, string>,
+    idempotencyKey: string,
+  ): Promise<WriteAnswer> {
+    const parts = [...etags].map(([part_number, etag]) => ({ part_number, etag })).sort(byNumber);
+    const headers = { "content-type": "application/json", "idempotency-key": idempotencyKey };
+    return this.#write(uploadPath(key, uploadId), { method: "POST", headers, body: JSON.stringify({ parts }) });
+  }
+
+  async abortUpload(key: string, uploadId: string): Promise<Answer<null>> {
+    return this.#ask(uploadPath(key, uploadId), { method: "DELETE" }, () => null);
+  }
+
+  async list({ prefix, delimiter, limit, cursor, isPartial }: ListRequest): Promise<Answer<ListPage>> {
+    const query = new URLSearchParams({ prefix, delimiter, limit: String(limit), allow_partial: String(isPartial) });
+    if (cursor !== null) query.set("cursor", cursor);
+    return this.#ask(`/r2/?${query}`, {}, (text) => JSON.parse(text) as ListPage);
   }
 
   async get(key: string): Promise<ReadAnswer> {
@@ -121,10 +183,20 @@ export class Client {
     return (await this.#admin("/health/queue/status", "GET")) as QueueCounts;
   }
 
-  async #write(key: string, init: RequestInit): Promise<WriteAnswer> {
+  async #ask<T>(path: string, init: RequestInit, parse: (text: string) => T): Promise<Answer<T>> {
+    try {
+      const response = await this.#fetch(path, GATEWAY_TOKEN, init);
+      if (!response.ok) return { kind: "refused", why: await problem(response) };
+      return { kind: "done", value: parse(await response.text()) };
+    } catch (error) {
+      return { kind: "unanswered", why: String(error) };
+    }
+  }
+
+  async #write(path: string, init: RequestInit): Promise<WriteAnswer> {
     let response: Response;
     try {
-      response = await this.#fetch(objectPath(key), GATEWAY_TOKEN, init);
+      response = await this.#fetch(path, GATEWAY_TOKEN, init);
     } catch (error) {
       return { kind: "unanswered", why: String(error) };
     }
@@ -163,6 +235,19 @@ export function md5(body: Uint8Array): string {
 
 function objectPath(key: string): string {
   return `/r2/${key.split("/").map(encodeURIComponent).join("/")}`;
+}
+
+function uploadPath(key: string, uploadId: string): string {
+  return `${objectPath(key)}?uploadId=${encodeURIComponent(uploadId)}`;
+}
+
+function byNumber(a: { part_number: number }, b: { part_number: number }): number {
+  return a.part_number - b.part_number;
+}
+
+function metadataHeaders({ contentType, customMetadata }: Omit<Upload, "body">): Record<string, string> {
+  const metadata = Object.entries(customMetadata).map(([name, value]) => [`x-amz-meta-${name}`, value]);
+  return { "content-type": contentType, ...Object.fromEntries(metadata) };
 }
 
 function metadataOf(headers: Headers): Record<string, string> {

@@ -1,5 +1,6 @@
 /**
- * The outage drill: real files, a dying R2, two power cuts, and a comparison of every byte at the end.
+ * The outage drill: real files and multipart uploads, a dying R2, two power cuts, lists and reads at every stage, and a
+ * comparison of every byte at the end.
  *
  *   npm run drill -- [--seed N] [--quick] [--keep]
  *
@@ -15,7 +16,9 @@ import { parseArgs } from "node:util";
 import { readBucket } from "./bucket.ts";
 import { Client, type Status } from "./client.ts";
 import { LARGE_KEY, readCorpus } from "./corpus.ts";
-import { countFaults } from "./oracle.ts";
+import { judgeList, Lists } from "./lists.ts";
+import { MultipartUploads, type Stage } from "./multipart.ts";
+import { acknowledged, countFaults, UNWRITTEN } from "./oracle.ts";
 import { seededRandom } from "./random.ts";
 import { firstUploads, mixedWrites, plainWrites, Uploads } from "./scripts.ts";
 import { type System, startSystem } from "./system.ts";
@@ -32,6 +35,8 @@ const CONFIG: readonly (readonly [section: string, key: string, value: number])[
   ["R2_STORAGE", "retry_delay_ms", 200],
   ["R2_STORAGE", "write_timeout_ms", 5_000],
   ["R2_STORAGE", "read_timeout_ms", 5_000],
+  // What R2 cannot fence waits for the leases from before the outage: deletes and completed multipart uploads.
+  ["R2_STORAGE", "lease_cap_ms", 5_000],
   ["OPERATION_QUEUE", "processing_interval", 200],
   ["OPERATION_QUEUE", "max_queue_size", 0],
 ];
@@ -43,6 +48,13 @@ const OPENS_WITHIN_MS = 30_000;
 const DRAINS_WITHIN_MS = 180_000;
 /** Calls of isolates that may meet R2 after the circuit opened: those that were in flight. */
 const IN_FLIGHT = 16;
+
+const LISTS = [
+  { prefix: "", isDelimited: false },
+  { prefix: "", isDelimited: true },
+  { prefix: "typescript/", isDelimited: true },
+  { prefix: "multipart/", isDelimited: false },
+] as const;
 
 const flags = parseArgs({
   options: {
@@ -66,6 +78,14 @@ const workload = new Workload((answer) => {
     timeline.mark("first failure", "the first write failed at R2 and was queued");
   }
 });
+
+/** Drawn apart, so that a seed gives the files the same fate with and without them. */
+const multipart = new MultipartUploads(
+  seededRandom(Number(flags.seed) + 1),
+  (...note) => workload.note(...note),
+  flags.quick,
+);
+const lists = new Lists(seededRandom(Number(flags.seed) + 2));
 
 let system: System;
 let client: Client;
@@ -118,6 +138,42 @@ async function readEverything(mayFail: (key: string) => boolean): Promise<void> 
     check(mayFail(key) && why.startsWith("503"), `a read of ${key} did not answer: ${why}`);
 }
 const none = (): boolean => false;
+const isUnqueued = (key: string): boolean => !workload.queuedKeys.has(key);
+const isHidden = (key: string): boolean => multipart.isHidden(key);
+
+/** Lists everything, and what is below some prefixes, and says how it went. `isPartial`: R2 is away. */
+async function listEverything(isPartial: boolean): Promise<void> {
+  const { histories } = workload;
+  let found = 0;
+  let listed = 0;
+  for (const question of LISTS) {
+    const answer = await lists.read(client, question, isPartial);
+    if (typeof answer === "string") {
+      check(false, `a list of "${question.prefix}" was not answered: ${answer}`);
+      continue;
+    }
+    const findings = judgeList(histories, question, answer, (key) => !isPartial || !isUnqueued(key));
+    workload.findings.push(...findings);
+    found += findings.length;
+    listed += answer.objects.length;
+  }
+  const what = isPartial ? "without R2, what is queued" : "everything";
+  timeline.say(`listed ${what}, ${LISTS.length} ways: ${listed} keys, ${found} wrong`);
+}
+
+/** Without R2 no list is complete: to answer with what is queued alone, unasked, would be to hide files. */
+async function listWithoutR2(): Promise<void> {
+  const [everything] = LISTS;
+  const whole = await lists.read(client, everything, false);
+  check(typeof whole === "string" && whole.startsWith("503"), "a list claimed to be complete without R2");
+  await listEverything(true);
+}
+
+async function goOnWithUploads(stage: Stage): Promise<void> {
+  await multipart.run(client, stage);
+  const { stored, queued, aborted, open } = multipart.tally();
+  timeline.say(`multipart uploads: ${stored} stored, ${queued} queued, ${aborted} aborted, ${open} go on`);
+}
 
 /** The story. Leaves its findings in `workload` and `failures`. */
 async function drill(): Promise<void> {
@@ -136,31 +192,43 @@ async function drill(): Promise<void> {
 
   await workload.run(client, firstUploads(uploads, files));
   timeline.say(`uploaded ${files.length} files to R2`);
+  for (const key of multipart.keys) workload.histories.set(key, acknowledged(UNWRITTEN, null));
+  await workload.run(client, multipart.predecessors());
+  await goOnWithUploads("health");
   check(workload.tally.queued === 0, `${workload.tally.queued} writes were queued while R2 was well`);
   await readEverything(none);
+  await listEverything(false);
 
   await client.setFaults(WRITES_FAIL);
   timeline.mark("cut", "R2 refuses every write (10001)");
   await workload.run(client, mixedWrites(uploads, first ?? [], "outage-1"));
   await watch.until("open", ({ circuits }) => circuits.write.state !== "CLOSED", OPENS_WITHIN_MS);
   await workload.run(client, plainWrites(uploads, large));
+  await goOnWithUploads("outage");
   timeline.say(`${workload.tally.queued} writes accepted into the queue`);
-  await readEverything(none);
+  await readEverything(isHidden);
+  await listEverything(false);
   check(timeline.at("read OPEN") === null, "the read circuit opened although only writes failed");
 
   await client.setFaults(EVERYTHING_FAILS);
   timeline.mark("all cut", "R2 refuses everything");
   await workload.run(client, mixedWrites(uploads, second ?? [], "outage-2"));
   timeline.say(`${workload.tally.queued} writes accepted into the queue`);
-  const isUnqueued = (key: string): boolean => !workload.queuedKeys.has(key);
-  await readEverything(isUnqueued);
+  const isBeyondReach = (key: string): boolean => isUnqueued(key) || isHidden(key);
+  await readEverything(isBeyondReach);
+  await listWithoutR2();
 
-  const interrupted = workload.run(client, mixedWrites(uploads, third ?? [], "power-cut"));
+  const interrupted = Promise.all([
+    workload.run(client, mixedWrites(uploads, third ?? [], "power-cut")),
+    multipart.run(client, "cut"),
+  ]);
   await sleep(150);
   await powerCut("in the outage, with writes in flight");
   await interrupted;
   check((await client.faults()).length > 0, "the outage ended by the restart");
-  await readEverything(isUnqueued);
+  await goOnWithUploads("cut");
+  await readEverything(isBeyondReach);
+  await listWithoutR2();
   await workload.run(client, plainWrites(uploads, files, "backlog/"));
   const { queued } = await watch.until("queued", (status) => status.queued > 0, OPENS_WITHIN_MS);
   timeline.say(`${queued} operations wait`);
@@ -172,13 +240,18 @@ async function drill(): Promise<void> {
   await client.clearFaults();
   timeline.say("R2 is as fast as ever");
   await watch.until("drained and closed", (now) => now.queued === 0 && isClosed(now), DRAINS_WITHIN_MS);
-  const { total_size, failed, unreachable_shards } = await client.queue();
+  await listEverything(false);
+  await goOnWithUploads("recovered");
+  await watch.until("drained again", (now) => now.queued === 0, DRAINS_WITHIN_MS);
+  timeline.say("the queue is empty again");
+  const { total_size, failed, bytes, unreachable_shards } = await client.queue();
   check(
-    total_size + failed + unreachable_shards === 0,
-    `the shards still hold ${total_size} operations, ${failed} dead`,
+    total_size + failed + bytes + unreachable_shards === 0,
+    `the shards still hold ${total_size} operations, ${failed} dead, and ${bytes} bytes`,
   );
 
   await readEverything(none);
+  await listEverything(false);
   await watch.stop();
   check(await system.stop(), "the system did not end on Ctrl-C");
   const objects = await readBucket(directory);
@@ -194,6 +267,7 @@ function tellTimeline(): void {
   };
   const calls = [...watch.callsWhileOpen()].map(([who, count]) => `${who} ${count}`).join(", ");
   const { stored, queued, refused, unanswered } = workload.tally;
+  const ends = multipart.tally();
   console.log(`
 first failure   ${after("first failure", "cut")} after the cut
 opened          ${after("write OPEN", "first failure")} after the first failure
@@ -202,6 +276,8 @@ healed          ${after("healed", "cut")} after the cut
 closed          ${after("closed", "healed")} after the healing
 drained         ${after("drained", "healed")} after the healing
 writes          ${stored} stored, ${queued} queued, ${refused} refused, ${unanswered} unanswered
+multipart       ${ends.stored} stored, ${ends.queued} queued, ${ends.aborted} aborted, ${ends.open} left open
+lists           ${lists.tally.lists} of ${lists.tally.keys} keys on ${lists.tally.pages} pages
 `);
 }
 
@@ -225,6 +301,8 @@ try {
   check(false, String(error));
 }
 check(workload.refusals.length === 0, `writes were refused: ${workload.refusals.slice(0, 3).join("; ")}`);
+check(multipart.problems.length === 0, `of the multipart uploads: ${multipart.problems.slice(0, 3).join("; ")}`);
+check(!isComplete || multipart.tally().open === 0, `${multipart.tally().open} multipart uploads did not end`);
 const isolateCalls = ["isolates read", "isolates write"].map((name) => watch.callsWhileOpen().get(name) ?? 0);
 check(Math.max(...isolateCalls) <= IN_FLIGHT, `isolates called R2 ${isolateCalls.join(" + ")} times while it was open`);
 tellTimeline();

@@ -70,6 +70,12 @@ export class Workload {
   async #send(client: Client, key: string, step: Step): Promise<WriteAnswer> {
     const value = step.op === "put" ? putValue(step) : null;
     const answer = await (step.op === "put" ? client.put(key, step.upload) : client.delete(key));
+    this.note(key, step.op, value, answer);
+    return answer;
+  }
+
+  /** Takes down how a write was answered. `what`: its name. */
+  note(key: string, what: string, value: Value, answer: WriteAnswer): void {
     const history = this.histories.get(key) ?? UNWRITTEN;
     this.tally[answer.kind] += 1;
     if (answer.kind === "stored" || answer.kind === "queued") {
@@ -82,10 +88,9 @@ export class Workload {
     } else {
       // A refused write may have reached R2 all the same (its reply was lost), as may one that nobody answered.
       this.histories.set(key, unanswered(history, value));
-      if (answer.kind === "refused") this.refusals.push(`${step.op} ${key}: ${answer.why}`);
+      if (answer.kind === "refused") this.refusals.push(`${what} ${key}: ${answer.why}`);
     }
     this.#onAnswer(answer);
-    return answer;
   }
 }
 
