@@ -9,7 +9,7 @@ import {
   UNWRITTEN,
   unanswered,
   type Value,
-} from "../../drill/oracle";
+} from "../../drill/oracle.ts";
 
 const value = (sha256: string, other: Partial<StoredValue> = {}): StoredValue => ({
   sha256,

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { seededRandom } from "../../drill/random";
+import { seededRandom } from "../../drill/random.ts";
 
 describe("the drill's random source", () => {
   it("repeats itself for a seed", () => {
