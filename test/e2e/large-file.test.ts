@@ -1,8 +1,9 @@
 import { createHash, randomBytes } from "node:crypto";
-import { createReadStream } from "node:fs";
+import { createReadStream, createWriteStream } from "node:fs";
 import { mkdtemp, open, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { pipeline } from "node:stream/promises";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { readBucket } from "../drill/bucket.ts";
 import { Client } from "../drill/client.ts";
@@ -12,6 +13,9 @@ import { type CurlAnswer, curl } from "./curl.ts";
 const MIB = 1024 * 1024;
 const SIZE = 100 * MIB + 1_234_567;
 const KEY = "films/large.bin";
+const IN_PARTS = "films/in-parts.bin";
+const PART_SIZE = 24 * MIB;
+const TYPE = "Content-Type: video/x-test";
 const RECOVERY_MS = 240_000;
 
 /** What curl is told, and the first and last byte that it means. Payload rows hold 1 MiB. */
@@ -35,45 +39,61 @@ afterEach(async () => {
   await rm(directory, { recursive: true, force: true });
 });
 
-it("101 MiB go up and come back by curl in an outage, whole and in ranges, and are in R2 after the drain", async () => {
+it("101 MiB go up and come back by curl in an outage, at once and in parts, whole and in ranges, and are in R2 after the drain", async () => {
   const file = await randomFile();
   system = await startSystem(join(directory, "state"));
   const client = new Client(system.url);
-  const url = `${system.url}/r2/${KEY}`;
-  const call = (...args: string[]) => curl(url, ["--header", "Authorization: Bearer dev-r2", ...args], directory);
+  const download = (key: string, ...args: string[]) => request(`${system?.url}/r2/${key}`, ...args);
   // The longest wait for the next probe: a short outage ends as soon as R2 is back.
   await client.setConfig("R2_STORAGE", "circuit_breaker_timeout", 500);
+  // A completion waits until every lease from before the outage has run out.
+  await client.setConfig("R2_STORAGE", "lease_cap_ms", 1_000);
   await client.setFaults([{ operations: "all", error_code: 10001 }]);
 
-  const put = await call("--upload-file", file.path, "--header", "Content-Type: video/x-test");
+  const put = await request(`${system.url}/r2/${KEY}`, "--upload-file", file.path, "--header", TYPE);
   expect([put.status, await told(put)]).toEqual([
     202,
     expect.objectContaining({ queued: true, size: SIZE, etag: file.md5 }),
   ]);
 
-  const whole = await call();
+  const whole = await download(KEY);
   expect([whole.status, whole.headers.get("x-failover-source")]).toEqual([200, "queue"]);
   expect(whole.headers.get("content-length")).toBe(String(SIZE));
   expect(await sha256(whole.path)).toBe(file.sha256);
 
   for (const [range, first, last] of RANGES) {
-    const part = await call("--range", range);
+    const part = await download(KEY, "--range", range);
     expect([part.status, part.headers.get("content-range")]).toEqual([206, `bytes ${first}-${last}/${SIZE}`]);
     expect(await sha256(part.path), range).toBe(await sha256(file.path, first, last));
   }
 
+  const uploaded = await uploadInParts(`${system.url}/r2/${IN_PARTS}`, file.path);
+  expect(uploaded).toMatchObject({ status: 202, queued: true, size: SIZE });
+  const joined = await download(IN_PARTS);
+  expect([joined.status, joined.headers.get("x-failover-source")]).toEqual([200, "queue"]);
+  expect(await sha256(joined.path)).toBe(file.sha256);
+  // Over the end of the first part.
+  const between = await download(IN_PARTS, "--range", `${PART_SIZE - 5}-${PART_SIZE + 4}`);
+  expect([between.status, between.headers.get("content-range")]).toEqual([
+    206,
+    `bytes ${PART_SIZE - 5}-${PART_SIZE + 4}/${SIZE}`,
+  ]);
+  expect(await sha256(between.path)).toBe(await sha256(file.path, PART_SIZE - 5, PART_SIZE + 4));
+
   await client.clearFaults();
   await recovered(client);
-  const drained = await call();
-  expect([drained.status, drained.headers.get("x-failover-source")]).toEqual([200, "primary"]);
-  expect(drained.headers.get("etag")).toBe(`"${file.md5}"`);
-  expect(await sha256(drained.path)).toBe(file.sha256);
+  const etags = { [KEY]: file.md5, [IN_PARTS]: String(uploaded.etag) };
+  for (const [key, etag] of Object.entries(etags)) {
+    const drained = await download(key);
+    expect([drained.status, drained.headers.get("x-failover-source")]).toEqual([200, "primary"]);
+    expect(drained.headers.get("etag")).toBe(`"${etag}"`);
+    expect(await sha256(drained.path)).toBe(file.sha256);
+  }
 
   await system.stop();
+  const stored = { sha256: file.sha256, size: SIZE, contentType: "video/x-test", customMetadata: {} };
   expect(await readBucket(join(directory, "state"))).toEqual(
-    new Map([
-      [KEY, { sha256: file.sha256, size: SIZE, etag: file.md5, contentType: "video/x-test", customMetadata: {} }],
-    ]),
+    new Map(Object.entries(etags).map(([key, etag]) => [key, { ...stored, etag }])),
   );
 });
 
@@ -99,6 +119,27 @@ it("a body that curl sends in chunks, without saying how long it is, is taken up
   expect(await send(MIB)).toEqual([202, MIB]);
   expect(await send(MIB + 1)).toEqual([400, "INVALID_REQUEST"]);
 });
+
+function request(url: string, ...args: string[]): Promise<CurlAnswer> {
+  return curl(url, ["--header", "Authorization: Bearer dev-r2", ...args], directory);
+}
+
+/** As the gateway's multipart calls have it. What the completion answers, with its status. */
+async function uploadInParts(url: string, path: string): Promise<Record<string, unknown>> {
+  const begun = await told(await request(`${url}?uploads`, "--request", "POST", "--header", TYPE));
+  const upload = `uploadId=${encodeURIComponent(String(begun.upload_id))}`;
+  const parts: unknown[] = [];
+  for (let at = 0; at < SIZE; at += PART_SIZE) {
+    const part = join(directory, "part");
+    await pipeline(createReadStream(path, { start: at, end: at + PART_SIZE - 1 }), createWriteStream(part));
+    const answer = await request(`${url}?partNumber=${parts.length + 1}&${upload}`, "--upload-file", part);
+    parts.push(await told(answer));
+    expect([answer.status, parts.at(-1)]).toEqual([200, { part_number: parts.length, etag: expect.any(String) }]);
+  }
+  const list = ["--header", "Content-Type: application/json", "--data", JSON.stringify({ parts })];
+  const completed = await request(`${url}?${upload}`, ...list);
+  return { status: completed.status, ...(await told(completed)) };
+}
 
 async function randomFile(): Promise<{ path: string; sha256: string; md5: string }> {
   const path = join(directory, "original");
