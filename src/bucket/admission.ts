@@ -34,6 +34,13 @@ export function mayAdmit(state: IsolateState, operationClass: OperationClass, no
   return stateAt(state.circuits[operationClass], now) !== "OPEN";
 }
 
+/** As `mayAdmit`, where `admit` is not asked after a no: counts the call among the rejected ones. */
+export function mayAdmitOrCount(state: IsolateState, operationClass: OperationClass, now: number): boolean {
+  const isAdmitted = mayAdmit(state, operationClass, now);
+  if (!isAdmitted) state.rejected[operationClass] += 1;
+  return isAdmitted;
+}
+
 /**
  * Takes down what came of a call that was admitted. True: the service should be told soon, because it is the first
  * failure under this snapshot or because the isolate's own circuit has changed.

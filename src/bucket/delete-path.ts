@@ -2,7 +2,7 @@
 import { FailoverError } from "../shared/errors";
 import { operationId, shardOf } from "../shared/keys";
 import type { AskVerdict, Stored } from "../shared/protocol";
-import { admit, mayAdmit } from "./admission";
+import { admit, mayAdmitOrCount } from "./admission";
 import { ask } from "./ask";
 import { callR2, type FailedCall } from "./direct-call";
 import { enqueue } from "./enqueue";
@@ -56,7 +56,7 @@ async function removeAll(
 ): Promise<DeleteOutcome> {
   const { env, service, state } = session;
   const shards = await shardCount(env, service);
-  const writable = mayAdmit(state, "write", Date.now());
+  const writable = mayAdmitOrCount(state, "write", Date.now());
   const verdicts = await askAll(session, wanted, shards, writable, own);
   const stored: Stored[] = [];
   const direct: { readonly item: Item; readonly ticket: string }[] = [];

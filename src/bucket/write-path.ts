@@ -2,7 +2,7 @@
 import { waitUntil } from "cloudflare:workers";
 import { operationId, shardOf } from "../shared/keys";
 import type { PlainCondition, PutMetadata } from "../shared/protocol";
-import { type Admission, admit, mayAdmit } from "./admission";
+import { type Admission, admit, mayAdmitOrCount } from "./admission";
 import { ask } from "./ask";
 import { isConditional, plainCondition } from "./conditions";
 import { callR2, type R2Result } from "./direct-call";
@@ -117,7 +117,7 @@ async function writeDirectly(
 async function writeConditionally(session: Session, put: Put, condition: PlainCondition): Promise<PutOutcome> {
   const { env, service, state, r2 } = session;
   checkKey("put", put.key);
-  if (!mayAdmit(state, "write", Date.now())) return queued(session, { ...queuedWrite(put), condition });
+  if (!mayAdmitOrCount(state, "write", Date.now())) return queued(session, { ...queuedWrite(put), condition });
   const shards = await shardCount(env, service);
   const shard = shardOf(put.key, shards);
   const items = [{ key: put.key, operationId: operationId(put.key, shards, put.own.clientPart()) }];

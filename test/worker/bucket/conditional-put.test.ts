@@ -1,6 +1,6 @@
 import { env } from "cloudflare:workers";
 import { beforeEach, describe, expect, test } from "vitest";
-import { refreshNow } from "../../../src/bucket/isolate-service";
+import { isolateState, refreshNow } from "../../../src/bucket/isolate-service";
 import { CLOSED, newWorld, type World } from "./world";
 
 let world: World;
@@ -59,6 +59,7 @@ describe("a conditional put asks its shard first", () => {
     });
     expect(world.asked).toEqual([]);
     expect(world.enqueued[0]?.request.readable).toBe(false);
+    expect(isolateState("R2_STORAGE").rejected.write).toBe(1);
   });
 
   test("without a shard to ask, it is refused and R2 is not touched", async () => {

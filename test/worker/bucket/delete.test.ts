@@ -1,6 +1,6 @@
 import { env } from "cloudflare:workers";
 import { beforeEach, describe, expect, test } from "vitest";
-import { refreshNow } from "../../../src/bucket/isolate-service";
+import { isolateState, refreshNow } from "../../../src/bucket/isolate-service";
 import { shardOf } from "../../../src/shared/keys";
 import type { Stored } from "../../../src/shared/protocol";
 import { CLOSED, newWorld, SHARDS, type World } from "./world";
@@ -58,6 +58,7 @@ describe("a delete asks its shard first", () => {
     expect(await world.bucket().remove("open")).toMatchObject({ kind: "queued", operations: [{ key: "open" }] });
     expect(world.asked[0]?.writable).toBe(false);
     expect(world.r2Calls).toEqual([]);
+    expect(isolateState("R2_STORAGE").rejected.write).toBe(1);
   });
 
   test.each([
