@@ -57,6 +57,7 @@ export function plot(outcomes: readonly Outcome[]): string {
   const size = `width="${WIDTH * PANELS.length}" height="${HEIGHT}"`;
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" ${size} font-family="sans-serif" font-size="10" fill="#333">`,
+    "<title>Requests to a service's object, and how soon isolates stop calling a dead R2, by number of isolates</title>",
     `<rect ${size} fill="#fff"/>`,
     ...panels,
     "</svg>\n",
