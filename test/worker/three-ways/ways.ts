@@ -49,6 +49,8 @@ type Service = (typeof SERVICES)[number];
 
 const bucketOf = (service: Service) => new FailoverBucket(env, { service });
 
+/** A queued delete waits for it, and a part of 6 MiB must fit. */
+const WRITE_TIMEOUT_MS = 5_000;
 const SETUP_MS = 60_000;
 const DRAIN_MS = 120_000;
 let cutOff: Promise<void> | undefined;
@@ -125,7 +127,7 @@ async function cutOffServices(): Promise<void> {
   for (const service of SERVICES) {
     // A queued delete waits for the leases: they are short.
     await system.setConfig(service, "lease_cap_ms", 1_000, BY);
-    await system.setConfig(service, "write_timeout_ms", 1_000, BY);
+    await system.setConfig(service, "write_timeout_ms", WRITE_TIMEOUT_MS, BY);
     await refreshNow(env, service);
   }
   // Every call is made, and fails: no circuit spares R2 one. The drain's own tries would only lengthen its backoff.
