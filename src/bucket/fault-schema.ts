@@ -22,7 +22,7 @@ const ruleSchema = z
   .refine((rule) => FAULT_MODES.filter((mode) => rule[mode] === true).length <= 1)
   .refine((rule) => rule.land_late !== true || rule.latency_ms !== undefined);
 
-const rulesSchema = z.array(ruleSchema).max(MAX_RULES);
+export const rulesSchema = z.array(ruleSchema).max(MAX_RULES);
 
 const ALLOWED: Readonly<Record<string, string>> = {
   operations: `"read", "write", "all", or a list out of ${BUCKET_METHODS.join(", ")}`,

@@ -8,7 +8,7 @@ import { actorOf, type Call, json } from "./call";
 import { decodePart, readJson } from "./input";
 import { ACTION_DEADLINE_MS, ask, askOrNull, requireService, unwrap } from "./objects";
 
-const bodySchema = z.strictObject({ value: z.unknown() });
+export const settingSchema = z.strictObject({ value: z.unknown() });
 const SHARED_SECTIONS: readonly string[] = [QUEUE_SECTION, NOTIFICATION_SECTION];
 
 /** `GET /health/config`. */
@@ -20,7 +20,7 @@ export async function getConfig(call: Call): Promise<Response> {
 export async function putConfig(call: Call): Promise<Response> {
   const section = decodePart(call.params.service ?? "");
   const key = decodePart(call.params.key ?? "");
-  const { value } = await readJson(call.request, bodySchema);
+  const { value } = await readJson(call.request, settingSchema);
   if (value === undefined) throw new FailoverError("INVALID_REQUEST", "value: is missing.");
   if (!SHARED_SECTIONS.includes(section)) await requireService(call.env, section);
   const run = () => systemStub(call.env).setConfig(section, key, value, actorOf(call));

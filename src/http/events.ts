@@ -7,7 +7,7 @@ import { type Call, json, seesDetails } from "./call";
 import { wholeNumber } from "./input";
 import { ask, requireService } from "./objects";
 
-const LIMIT = { otherwise: 100, minimum: 1, maximum: 1_000 };
+export const EVENTS_LIMIT = { otherwise: 100, minimum: 1, maximum: 1_000 };
 
 /**
  * `GET /health/events`: the first `limit` events after `since`, without it the latest; newest first. With `service` out of
@@ -15,7 +15,7 @@ const LIMIT = { otherwise: 100, minimum: 1, maximum: 1_000 };
  */
 export async function events(call: Call): Promise<Response> {
   const { searchParams } = call.url;
-  const limit = wholeNumber(searchParams.get("limit"), "limit", LIMIT);
+  const limit = wholeNumber(searchParams.get("limit"), "limit", EVENTS_LIMIT);
   const since = sinceOf(searchParams.get("since"));
   const service = searchParams.get("service");
   const read = service === null ? feedOf(call) : await sequenceOf(call, service);

@@ -12,8 +12,8 @@ import { shardUsages, sumUsage } from "./shard-usages";
 import { healthJson, type ServiceView, systemStatus } from "./status-summary";
 
 /** What is kept: 90 days. */
-const HOURS = { otherwise: 24, minimum: 1, maximum: 90 * 24 };
-const INCIDENTS = { otherwise: 20, minimum: 1, maximum: 1_000 };
+export const HOURS = { otherwise: 24, minimum: 1, maximum: 90 * 24 };
+export const INCIDENTS_LIMIT = { otherwise: 20, minimum: 1, maximum: 1_000 };
 const STATUS_RETRY_AFTER = { "retry-after": "5" };
 
 /** `GET /health/live`: this Worker runs. Asks nobody. */
@@ -33,9 +33,7 @@ export async function ready(call: Call): Promise<Response> {
 
 /** `GET /health/status`: answers with what is known, also while objects hang. */
 export async function status(call: Call): Promise<Response> {
-  const services = await knownServices(call.env);
-  const views = await Promise.all(services.map((service) => viewOf(call.env, service)));
-  const record = systemStatus(views, Date.now());
+  const record = systemStatus(await serviceViews(call.env), Date.now());
   const isOffline = record.overall_status === "OFFLINE";
   const wantsHealthJson = (call.request.headers.get("accept") ?? "").includes("application/health+json");
   return json(wantsHealthJson ? healthJson(record) : record, {
@@ -89,7 +87,7 @@ export async function availability(call: Call): Promise<Response> {
 /** `GET /health/incidents?service=&limit=`: of all services, or of one, newest first. */
 export async function incidents(call: Call): Promise<Response> {
   const { searchParams } = call.url;
-  const limit = wholeNumber(searchParams.get("limit"), "limit", INCIDENTS);
+  const limit = wholeNumber(searchParams.get("limit"), "limit", INCIDENTS_LIMIT);
   const names = searchParams.has("service") ? [await serviceOfQuery(call)] : await knownServices(call.env);
   const found = await Promise.all(
     names.map((name) => askOrNull("The service's monitor", () => serviceStub(call.env, name).incidents(limit))),
@@ -121,7 +119,12 @@ function overviewOf(env: WorkerEnv, name: string): Promise<ServiceOverview | nul
   return askOrNull("The service's monitor", () => serviceStub(env, name).overview());
 }
 
-async function viewOf(env: WorkerEnv, name: string): Promise<ServiceView> {
+/** What is known of each service, also while objects hang. */
+export async function serviceViews(env: WorkerEnv): Promise<ServiceView[]> {
+  return Promise.all((await knownServices(env)).map((name) => viewOf(env, name)));
+}
+
+export async function viewOf(env: WorkerEnv, name: string): Promise<ServiceView> {
   const overview = await overviewOf(env, name);
   if (overview !== null) return { service: name, overview, usage: overview.usage };
   return { service: name, overview, usage: await usageFromShards(env, name) };

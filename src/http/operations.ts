@@ -2,6 +2,7 @@ import * as z from "zod";
 import { queueStub, serviceStub } from "../bucket/stubs";
 import { FailoverError } from "../shared/errors";
 import { shardOf, shardOfOperation } from "../shared/keys";
+import { OPERATION_STATUSES } from "../shared/protocol";
 import type { OperationRecord } from "../shared/records";
 import type { OperationFilter, QueueRpc } from "../shared/rpc";
 import { actorOf, type Call, json } from "./call";
@@ -10,10 +11,9 @@ import { errorFields, log } from "./log";
 import { ACTION_DEADLINE_MS, ask, askOrNull, serviceOfQuery, shardsOf, unwrap } from "./objects";
 import { decodeCursor, mergePage } from "./operation-list";
 
-const STATUSES = ["PENDING", "PROCESSING", "COMPLETED", "CANCELLED", "SUPERSEDED", "FAILED"] as const;
-const statusSchema = z.enum(STATUSES);
-const LIMIT = { otherwise: 100, minimum: 1, maximum: 1_000 };
-const retrySchema = z.strictObject({ force: z.boolean().default(false) });
+export const statusSchema = z.enum(OPERATION_STATUSES);
+export const OPERATIONS_LIMIT = { otherwise: 100, minimum: 1, maximum: 1_000 };
+export const retrySchema = z.strictObject({ force: z.boolean().default(false) });
 
 /** `GET /health/queue/operations`: newest first, over all shards. Shards that do not answer are named. */
 export async function listOperations(call: Call): Promise<Response> {
@@ -48,11 +48,11 @@ function ownOnly({ principal }: Call, filter: OperationFilter): OperationFilter 
 
 /** The query as a filter. Throws `INVALID_REQUEST`. */
 function filterOf(query: URLSearchParams): OperationFilter {
-  const limit = wholeNumber(query.get("limit"), "limit", LIMIT);
+  const limit = wholeNumber(query.get("limit"), "limit", OPERATIONS_LIMIT);
   const status = query.get("status");
   const parsed = status === null ? undefined : statusSchema.safeParse(status);
   if (parsed?.success === false)
-    throw new FailoverError("INVALID_REQUEST", `status must be one of ${STATUSES.join(", ")}.`);
+    throw new FailoverError("INVALID_REQUEST", `status must be one of ${OPERATION_STATUSES.join(", ")}.`);
   const userId = query.get("user_id");
   const key = query.get("key");
   const cursor = query.get("cursor");

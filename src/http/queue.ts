@@ -10,8 +10,8 @@ import { readJson } from "./input";
 import { ACTION_DEADLINE_MS, ask, askOrNull, requireService, serviceOfQuery, shardsOf, unwrap } from "./objects";
 import { type AskedShard, shardUsages, sumUsage } from "./shard-usages";
 
-const serviceSchema = z.strictObject({ service: z.string().optional() });
-const redriveSchema = z.strictObject({ service: z.string().optional(), force: z.boolean().default(false) });
+export const serviceSchema = z.strictObject({ service: z.string().optional() });
+export const redriveSchema = z.strictObject({ service: z.string().optional(), force: z.boolean().default(false) });
 
 /** `GET /health/queue/status`: what the shards say themselves. */
 export async function queueStatus(call: Call): Promise<Response> {

@@ -6,9 +6,9 @@ import { decodePart, wholeNumber } from "./input";
 import { serviceOfQuery } from "./objects";
 import { requireReach } from "./user-scope";
 
-const LIMIT = { otherwise: 1_000, minimum: 1, maximum: 1_000 };
+export const LIST_LIMIT = { otherwise: 1_000, minimum: 1, maximum: 1_000 };
 
-const INCLUDES: ReadonlyMap<string, "httpMetadata" | "customMetadata"> = new Map([
+export const INCLUDES: ReadonlyMap<string, "httpMetadata" | "customMetadata"> = new Map([
   ["http_metadata", "httpMetadata"],
   ["custom_metadata", "customMetadata"],
 ]);
@@ -39,7 +39,7 @@ export function listOptions(url: URL): R2ListOptions & { readonly allowPartial: 
   );
   const include = (query.get("include") ?? "").split(",").filter((name) => name !== "");
   return {
-    limit: wholeNumber(query.get("limit"), "limit", LIMIT),
+    limit: wholeNumber(query.get("limit"), "limit", LIST_LIMIT),
     ...(prefix && { prefix }),
     ...(delimiter && { delimiter }),
     ...(cursor && { cursor }),

@@ -6,7 +6,7 @@ import { readJson, wholeNumber } from "./input";
 import { deleteObject, getObject, putObject, sent, target, userOf, writtenResponse } from "./r2";
 import { putBody, refuseHeaders, uploadOptions, writeOptions } from "./r2-request";
 
-const MAX_PARTS = 10_000;
+export const MAX_PARTS = 10_000;
 /** R2's local etags are long: ten thousand of them are 2 MiB. */
 const MAX_COMPLETION_BYTES = 4 * 1024 * 1024;
 
@@ -16,7 +16,7 @@ type Query =
   | { readonly kind: "upload"; readonly uploadId: string }
   | { readonly kind: "part"; readonly uploadId: string; readonly partNumber: number };
 
-const completionSchema = z.strictObject({
+export const completionSchema = z.strictObject({
   parts: z
     .array(z.strictObject({ part_number: z.int().min(1).max(MAX_PARTS), etag: z.string().min(1) }))
     .min(1)

@@ -7,7 +7,7 @@ import { conditionHeaders } from "./preconditions";
 /** Up to here a body is read before the write begins: what is in memory can always be sent again. */
 const BUFFERED_BYTES = 1024 * 1024;
 const META_PREFIX = "x-amz-meta-";
-const DEFAULT_PRIORITY = 5;
+export const PRIORITY = { otherwise: 5, minimum: 1, maximum: 10 };
 
 /** A body with its length: R2 takes no stream without one. */
 export type PutBody =
@@ -70,11 +70,7 @@ export function refuseHeaders(headers: Headers, names: readonly string[]): void 
 
 /** The options that a PUT, a DELETE and a completion share. */
 export function writeOptions(headers: Headers, key: string): WriteOptions {
-  const priority = wholeNumber(headers.get("x-failover-priority"), "x-failover-priority", {
-    otherwise: DEFAULT_PRIORITY,
-    minimum: 1,
-    maximum: 10,
-  });
+  const priority = wholeNumber(headers.get("x-failover-priority"), "x-failover-priority", PRIORITY);
   // The header's draft standard has the key in quotes; most clients send it bare.
   const idempotencyKey = headers.get("idempotency-key")?.replace(/^"(.*)"$/, "$1");
   if (idempotencyKey === undefined) return { priority };

@@ -5,9 +5,11 @@ import type { Call, Handler } from "./call";
 import { getConfig, putConfig } from "./config";
 import { events } from "./events";
 import { deleteFaults, getFaults, putFaults } from "./faults";
+import { badge, metrics, summary } from "./formats";
 import { availability, incidents, live, r2Status, ready, service, services, status } from "./health";
 import { tooLarge } from "./limits";
 import { errorFields, log } from "./log";
+import { openApi } from "./openapi/openapi";
 import { cancelOperation, getOperation, getPayload, listOperations, retryOperation } from "./operations";
 import { corsHeaders, preflight } from "./origin";
 import { problem, problemOf, problemResponse } from "./problem";
@@ -50,6 +52,10 @@ export const ROUTES: readonly Route[] = [
   { method: "GET", path: "/health/events", access: "public", handle: events },
   { method: "GET", path: "/health/ws", access: "public", handle: subscribe },
   { method: "GET", path: "/health/r2/status", access: "public", handle: r2Status },
+  { method: "GET", path: "/metrics", access: "public", handle: metrics },
+  { method: "GET", path: "/openapi.json", access: "public", handle: () => openApi(ROUTES) },
+  { method: "GET", path: "/health/summary.json", access: "public", handle: summary },
+  { method: "GET", path: "/health/badges/:serviceName/:badge", access: "public", handle: badge },
   { method: "POST", path: "/health/r2/test", access: "admin", handle: testR2 },
   { method: "POST", path: "/health/check", access: "admin", handle: check },
   { method: "POST", path: "/health/monitor/start", access: "admin", handle: startMonitor },

@@ -27,14 +27,14 @@ const change = {
   duration_ms: z.int().min(1).max(THIRTY_DAYS_MS).optional(),
 };
 const reason = z.string().trim().min(1).max(500);
-const modeSchema = z.strictObject({
+export const modeSchema = z.strictObject({
   mode: z.enum(["auto", "forced_open", "forced_closed", "metrics_only"]),
   reason,
   ...change,
 });
-const degradeSchema = z.strictObject({ reason, ...change });
-const recoverSchema = z.strictObject({ reason: reason.default("recovered by hand"), circuits: change.circuits });
-const checkSchema = z.strictObject({ service: z.string().optional() });
+export const degradeSchema = z.strictObject({ reason, ...change });
+export const recoverSchema = z.strictObject({ reason: reason.default("recovered by hand"), circuits: change.circuits });
+export const checkSchema = z.strictObject({ service: z.string().optional() });
 
 /** `PUT /health/services/:serviceName/mode`. */
 export async function setMode(call: Call): Promise<Response> {

@@ -11,7 +11,8 @@ import type { FailoverErrorCode } from "./errors";
 export type OperationClass = "read" | "write";
 export const OPERATION_CLASSES = ["read", "write"] as const;
 
-export type CircuitState = "CLOSED" | "OPEN" | "HALF_OPEN" | "FORCED_OPEN" | "FORCED_CLOSED" | "METRICS_ONLY";
+export const CIRCUIT_STATES = ["CLOSED", "OPEN", "HALF_OPEN", "FORCED_OPEN", "FORCED_CLOSED", "METRICS_ONLY"] as const;
+export type CircuitState = (typeof CIRCUIT_STATES)[number];
 
 /** `failure`: the service's fault. `throttled`: back off, no outage. `ignored`: the caller's own. Only `failure` moves a circuit. */
 export type Outcome = "success" | "failure" | "throttled" | "ignored";
@@ -244,7 +245,8 @@ export interface DrainGrant {
 // ── Isolate ⇄ QueueDO ───────────────────────────────────────────────────────────────────────────────────────────
 
 export type OperationKind = "put" | "delete";
-export type OperationStatus = "PENDING" | "PROCESSING" | "COMPLETED" | "CANCELLED" | "SUPERSEDED" | "FAILED";
+export const OPERATION_STATUSES = ["PENDING", "PROCESSING", "COMPLETED", "CANCELLED", "SUPERSEDED", "FAILED"] as const;
+export type OperationStatus = (typeof OPERATION_STATUSES)[number];
 
 export const CHECKSUM_ALGORITHMS = ["md5", "sha1", "sha256", "sha384", "sha512"] as const;
 export type ChecksumAlgorithm = (typeof CHECKSUM_ALGORITHMS)[number];

@@ -1,7 +1,8 @@
 /** The JSON records of API.md §2. Times are ISO 8601 UTC strings, rates percent 0-100. */
 import type { CircuitState, OperationStatus } from "./protocol";
 
-export type ServiceStatus = "HEALTHY" | "DEGRADED" | "RECOVERING" | "OFFLINE";
+export const SERVICE_STATUSES = ["HEALTHY", "DEGRADED", "RECOVERING", "OFFLINE"] as const;
+export type ServiceStatus = (typeof SERVICE_STATUSES)[number];
 
 export interface HealthMetrics {
   response_time_ms: number;

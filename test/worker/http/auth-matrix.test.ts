@@ -35,6 +35,10 @@ const ACCESS: Record<string, Access> = {
   "GET /health/services/:serviceName/faults": "admin",
   "PUT /health/services/:serviceName/faults": "admin",
   "DELETE /health/services/:serviceName/faults": "admin",
+  "GET /metrics": "public",
+  "GET /openapi.json": "public",
+  "GET /health/summary.json": "public",
+  "GET /health/badges/:serviceName/:badge": "public",
   "GET /health/queue/status": "public",
   "GET /health/queue/operations": "user",
   "GET /health/queue/operations/:id": "gateway",
@@ -54,6 +58,7 @@ const concrete = (path: string) =>
     .replace("/r2/:key+", "/r2/users/u1/key.txt")
     .replace(/\/r2$/, "/r2?prefix=users%2Fu1%2F")
     .replace(":serviceName", "R2_STORAGE")
+    .replace(":badge", "status.svg")
     .replace(":service", "R2_STORAGE")
     .replace(":id", "0-00000000-none")
     .replace(":key", "max_retries");

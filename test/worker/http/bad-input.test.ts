@@ -96,7 +96,7 @@ const gatewayRows: Row[] = [
 const adminRows: Row[] = [
   ["GET", "/nowhere", {}, "404 NOT_FOUND"],
   ["GET", "/", {}, "404 NOT_FOUND"],
-  ["GET", "/metrics", {}, "404 NOT_FOUND"],
+  ["GET", "/metrics/x", {}, "404 NOT_FOUND"],
   ["GET", "/health", {}, "404 NOT_FOUND"],
   ["POST", "/health/status", {}, "405 METHOD_NOT_ALLOWED"],
   ["GET", "/health/queue/redrive", {}, "405 METHOD_NOT_ALLOWED"],
