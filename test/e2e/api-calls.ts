@@ -51,6 +51,8 @@ export function apiCalls(learned: () => Learned): (() => ApiCall)[] {
     get("events", "/health/events?service=R2_STORAGE"),
     () => get("events", `/health/events?since=${learned().since}&limit=5`, { as: "operator" })(),
     get("events", "/health/events?limit=0", { status: 400 }),
+    get("subscribe", "/health/ws?service=R2_STORAGE", { status: 101 }),
+    get("subscribe", "/health/ws", { status: 426 }),
     get("r2Status", "/health/r2/status"),
     get("metrics", "/metrics"),
     get("openapi", "/openapi.json"),

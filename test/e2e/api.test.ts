@@ -64,13 +64,13 @@ describe("every documented operation", () => {
     const failures: string[] = [];
     for (const next of apiCalls(() => learned)) {
       const call = next();
-      const response = await send(call);
-      const body = await response.text();
-      const found = problemWith(call, response, body);
-      if (found !== null)
-        failures.push(`${call.method} ${call.path} (${response.status}): ${found}\n  ${body.slice(0, 300)}`);
-      answered.add(`${call.id} ${response.status}`);
-      learned = learn(learned, response, body);
+      const answer = call.status === 101 ? await connect(call) : await send(call);
+      const found = problemWith(call, answer);
+      if (found !== null) {
+        failures.push(`${call.method} ${call.path} (${answer.status}): ${found}\n  ${answer.body.slice(0, 300)}`);
+      }
+      answered.add(`${call.id} ${answer.status}`);
+      learned = learn(learned, answer);
     }
     expect(failures).toEqual([]);
   });
@@ -86,18 +86,36 @@ describe("every documented operation", () => {
   });
 });
 
-function send({ method, path, as, headers, json, body }: ApiCall): Promise<Response> {
-  return fetch(`${system.url}${path}`, {
+interface Answer {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly body: string;
+}
+
+async function send({ method, path, as, headers, json, body }: ApiCall): Promise<Answer> {
+  const response = await fetch(`${system.url}${path}`, {
     method,
     headers: { ...headers, ...(as === undefined ? {} : { authorization: `Bearer ${TOKENS[as]}` }) },
     ...(json === undefined ? (body === undefined ? {} : { body }) : { body: JSON.stringify(json) }),
   });
+  return { status: response.status, headers: response.headers, body: await response.text() };
 }
 
-function learn(known: Learned, response: Response, body: string): Learned {
-  const told = JSON_TYPE.test(mediaType(response)) ? JSON.parse(body) : {};
+/** A WebSocket that opens, and offers what it must accept. */
+async function connect({ path }: ApiCall): Promise<Answer> {
+  const socket = new WebSocket(`${system.url.replace("http", "ws")}${path}`, ["r2-failover"]);
+  const status = await new Promise<number>((resolve) => {
+    socket.onopen = () => resolve(101);
+    socket.onerror = () => resolve(0);
+  });
+  socket.close();
+  return { status, headers: new Headers(), body: "" };
+}
+
+function learn(known: Learned, answer: Answer): Learned {
+  const told = JSON_TYPE.test(mediaType(answer)) ? JSON.parse(answer.body) : {};
   return {
-    etag: response.headers.get("etag") ?? told.etag ?? known.etag,
+    etag: answer.headers.get("etag") ?? told.etag ?? known.etag,
     operation: told.operation_id ?? known.operation,
     uploadId: told.upload_id ?? known.uploadId,
     since: told.next_since ?? known.since,
@@ -105,18 +123,18 @@ function learn(known: Learned, response: Response, body: string): Learned {
 }
 
 /** Null: the answer is as it is described. */
-function problemWith(call: ApiCall, response: Response, body: string): string | null {
-  if (response.status !== call.status) return `status ${call.status} was expected`;
+function problemWith(call: ApiCall, { status, headers, body }: Answer): string | null {
+  if (status !== call.status) return `status ${call.status} was expected`;
   const described = operations.find(({ operationId }) => operationId === call.id);
   if (described === undefined) return `${call.id} is not described`;
-  const key = String(response.status) in described.responses ? String(response.status) : "4XX";
+  const key = String(status) in described.responses ? String(status) : "4XX";
   const answer = described.responses[key];
-  if (answer === undefined) return `status ${response.status} is not described`;
+  if (answer === undefined) return `status ${status} is not described`;
   for (const name of Object.keys(answer.headers ?? {})) {
-    if (!response.headers.has(name)) return `the header ${name} is missing`;
+    if (!headers.has(name)) return `the header ${name} is missing`;
   }
   if (answer.content === undefined) return body === "" ? null : "a body is not described";
-  const type = mediaType(response);
+  const type = mediaType({ headers });
   // An object has the type that it was stored with.
   const schema = (answer.content[type] ?? answer.content["application/octet-stream"])?.schema;
   if (schema === undefined) return `the type ${type} is not described`;
@@ -125,8 +143,8 @@ function problemWith(call: ApiCall, response: Response, body: string): string | 
   return validate(JSON.parse(body)) ? null : ajv.errorsText(validate.errors);
 }
 
-function mediaType(response: Response): string {
-  return (response.headers.get("content-type") ?? "").split(";")[0]?.trim() ?? "";
+function mediaType({ headers }: Pick<Answer, "headers">): string {
+  return (headers.get("content-type") ?? "").split(";")[0]?.trim() ?? "";
 }
 
 /** References lead into the document. */

@@ -216,6 +216,16 @@ export const OPERATIONS: Readonly<Record<string, DescribedOperation>> = {
     },
     answers: answer(records.events),
   },
+  "GET /health/ws": {
+    id: "subscribe",
+    tag: "health",
+    summary: "A WebSocket: the state, then events; ping is answered with pong",
+    query: {
+      service: text.describe("One service's events and state; without it those of all."),
+      since: text.describe("The next_since of an earlier answer, or <epoch>.<seq> of an earlier frame."),
+    },
+    answers: { 101: { description: "Subscribed." } },
+  },
   "GET /health/r2/status": {
     id: "r2Status",
     tag: "health",
