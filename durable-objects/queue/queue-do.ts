@@ -20,6 +20,7 @@ import type {
   DrainTerms,
   EnqueueReply,
   EnqueueRequest,
+  ExportCut,
   FaultRule,
   PeekReply,
   PendingInReply,
@@ -40,6 +41,7 @@ import { completeUpload } from "./complete-upload";
 import { Drain } from "./drain";
 import { abortUpload, forgetUpload, UPLOAD_LIFE_MS } from "./end-upload";
 import { enqueue } from "./enqueue";
+import { manifestStream, payloadsStream, takeCut } from "./export";
 import { isEmpty, retentionMs } from "./housekeeping";
 import { MetaStore } from "./meta-store";
 import { openUpload } from "./open-upload";
@@ -215,6 +217,18 @@ export class QueueDO extends DurableObject<FailoverEnv> implements QueueRpc {
   async operation(id: string): Promise<OperationRecord | null> {
     const row = this.#shard.store.byOperationId(id);
     return row === null ? null : this.#record(row);
+  }
+
+  exportCut(): Promise<ExportCut> {
+    return takeCut(this.#shard, Date.now());
+  }
+
+  async exportManifest(cut: ExportCut): Promise<ReadableStream<Uint8Array>> {
+    return manifestStream(this.#shard, cut);
+  }
+
+  async exportPayloads(cut: ExportCut): Promise<ReadableStream<Uint8Array>> {
+    return payloadsStream(this.#shard, cut);
   }
 
   async cancel(id: string, by: Actor): Promise<Answer<{ operation: OperationRecord }>> {

@@ -171,6 +171,23 @@ export class QueueStore {
     ).sort((a, b) => b.created_at - a.created_at || (a.operation_id < b.operation_id ? 1 : -1));
   }
 
+  /** The newest operation's id; 0: there was none. */
+  lastId(): number {
+    return this.#one<{ id: number }>("SELECT id FROM operation_queue ORDER BY id DESC LIMIT 1")?.id ?? 0;
+  }
+
+  /** Operations from after `after` to `lastId` that were not final at `at`, oldest first. */
+  liveAt(at: number, after: number, lastId: number, limit: number): OperationRow[] {
+    return this.#all<OperationRow>(
+      `SELECT * FROM operation_queue WHERE id > ? AND id <= ? AND (phase <> 'final' OR completed_at >= ?)
+       ORDER BY id LIMIT ?`,
+      after,
+      lastId,
+      at,
+      limit,
+    );
+  }
+
   parkedAfter(id: number, limit: number): OperationRow[] {
     return this.#all<OperationRow>(
       "SELECT * FROM operation_queue WHERE status = 'FAILED' AND id > ? ORDER BY id LIMIT ?",

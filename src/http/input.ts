@@ -89,6 +89,13 @@ export function wholeNumber(
   return value;
 }
 
+/** `true` or `false` out of the query; left out is false. Throws `INVALID_REQUEST`. */
+export function flag(value: string | null, name: string): boolean {
+  if (value === null || value === "" || value === "false") return false;
+  if (value === "true") return true;
+  throw new FailoverError("INVALID_REQUEST", `${name} must be true or false.`);
+}
+
 /** Percent-decodes once, as UTF-8. Throws `INVALID_REQUEST` on a malformed escape; `what` says where it is. */
 export function decodePart(text: string, what: "path" | "query" = "path"): string {
   try {

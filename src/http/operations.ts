@@ -1,5 +1,5 @@
 import * as z from "zod";
-import { queueStub, serviceStub } from "../bucket/stubs";
+import { queueStub } from "../bucket/stubs";
 import { FailoverError } from "../shared/errors";
 import { shardOf, shardOfOperation } from "../shared/keys";
 import { OPERATION_STATUSES } from "../shared/protocol";
@@ -7,9 +7,9 @@ import type { OperationRecord } from "../shared/records";
 import type { OperationFilter, QueueRpc } from "../shared/rpc";
 import { actorOf, type Call, json } from "./call";
 import { decodePart, readJson, wholeNumber } from "./input";
-import { errorFields, log } from "./log";
 import { ACTION_DEADLINE_MS, ask, askOrNull, serviceOfQuery, shardsOf, unwrap } from "./objects";
 import { decodeCursor, mergePage } from "./operation-list";
+import { recordAction } from "./record-action";
 
 export const statusSchema = z.enum(OPERATION_STATUSES);
 export const OPERATIONS_LIMIT = { otherwise: 100, minimum: 1, maximum: 1_000 };
@@ -78,7 +78,7 @@ export async function getPayload(call: Call): Promise<Response> {
   if (record.operation_type === "DELETE" || payload === null) {
     throw new FailoverError("NOT_FOUND", "No payload is kept for this operation, or not any more.");
   }
-  await recordRead(call, service, id);
+  await recordAction(call, service, "OPERATION_PAYLOAD_READ", { operation_id: id });
   return new Response(payload.pipeThrough(new FixedLengthStream(size)), {
     headers: {
       "content-type": "application/octet-stream",
@@ -135,26 +135,4 @@ function unknownOperation(): FailoverError {
 
 function emptyStream(): ReadableStream<Uint8Array> {
   return new Response("").body ?? new ReadableStream({ type: "bytes", start: (controller) => controller.close() });
-}
-
-/** Reading someone's bytes leaves a trace. When R2 and the objects are down together the bytes still count for more. */
-async function recordRead(call: Call, service: string, operationId: string): Promise<void> {
-  const actor = actorOf(call);
-  const event = {
-    id: `payload-read:${call.requestId}:${operationId}`,
-    event_type: "OPERATION_PAYLOAD_READ",
-    event_category: "ACTION",
-    severity: "INFO",
-    event_data: { actor: actor.actor, request_id: actor.requestId, operation_id: operationId },
-    created_at: new Date().toISOString(),
-  } as const;
-  await ask("The service's monitor", () => serviceStub(call.env, service).recordEvent(event)).catch(
-    (error: unknown) => {
-      log("warn", "payload_read_not_recorded", {
-        operation_id: operationId,
-        request_id: call.requestId,
-        ...errorFields(error),
-      });
-    },
-  );
 }

@@ -2,7 +2,7 @@ import { FailoverBucket } from "../bucket/failover-bucket";
 import { FailoverError } from "../shared/errors";
 import type { ObjectListRecord, ObjectRecord } from "../shared/records";
 import { type Call, json } from "./call";
-import { decodePart, wholeNumber } from "./input";
+import { decodePart, flag, wholeNumber } from "./input";
 import { serviceOfQuery } from "./objects";
 import { requireReach } from "./user-scope";
 
@@ -53,12 +53,6 @@ function includeOf(name: string): "httpMetadata" | "customMetadata" {
   const found = INCLUDES.get(name);
   if (found !== undefined) return found;
   throw new FailoverError("INVALID_REQUEST", `include must be a list out of ${[...INCLUDES.keys()].join(",")}.`);
-}
-
-function flag(value: string | null, name: string): boolean {
-  if (value === null || value === "" || value === "false") return false;
-  if (value === "true") return true;
-  throw new FailoverError("INVALID_REQUEST", `${name} must be true or false.`);
 }
 
 /** Values that are not there are left out of the JSON. */

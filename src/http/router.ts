@@ -4,6 +4,7 @@ import { type Access, authorize, type Principal } from "./auth";
 import type { Call, Handler } from "./call";
 import { getConfig, putConfig } from "./config";
 import { events } from "./events";
+import { exportQueue } from "./export";
 import { deleteFaults, getFaults, putFaults } from "./faults";
 import { badge, metrics, summary } from "./formats";
 import { availability, incidents, live, r2Status, ready, service, services, status } from "./health";
@@ -74,6 +75,7 @@ export const ROUTES: readonly Route[] = [
   { method: "GET", path: `${OPERATION}/payload`, access: "admin", handle: getPayload },
   { method: "POST", path: `${OPERATION}/retry`, access: "admin", handle: retryOperation },
   { method: "POST", path: `${OPERATION}/cancel`, access: "user", handle: cancelOperation },
+  { method: "GET", path: `${QUEUE}/export`, access: "admin", handle: exportQueue },
   { method: "POST", path: `${QUEUE}/redrive`, access: "admin", handle: redrive },
   { method: "POST", path: `${QUEUE}/pause`, access: "admin", handle: pause },
   { method: "POST", path: `${QUEUE}/resume`, access: "admin", handle: resume },

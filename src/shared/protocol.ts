@@ -224,6 +224,14 @@ export interface DrainTerms {
   readonly lastWriteSuccessAt: number | null;
 }
 
+/** What an export of a shard holds: operations up to `lastId` that were live at `at` (ms). */
+export interface ExportCut {
+  readonly lastId: number;
+  readonly at: number;
+  readonly operations: number;
+  readonly manifestBytes: number;
+}
+
 export interface DrainRequest {
   readonly shard: number;
   readonly report: IsolateReport;

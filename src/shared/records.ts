@@ -259,6 +259,7 @@ export const EVENT_CATEGORY = {
   OPERATION_RETRIED: "ACTION",
   OPERATION_PAYLOAD_READ: "ACTION",
   QUEUE_REDRIVEN: "ACTION",
+  QUEUE_EXPORTED: "ACTION",
   /** Events of a source that could not be delivered for so long that it did not keep them. */
   EVENTS_LOST: "SYSTEM",
 } as const satisfies Record<string, EventCategory>;

@@ -21,6 +21,7 @@ import type {
   DrainTerms,
   EnqueueReply,
   EnqueueRequest,
+  ExportCut,
   FaultRule,
   IsolateReport,
   NoticeReply,
@@ -203,6 +204,11 @@ export interface QueueRpc {
   layout(): Promise<{ shardCount: number } | null>;
   usage(): Promise<ShardUsage>;
 
+  /** What an export takes from here, and how long its part of the manifest is. */
+  exportCut(): Promise<ExportCut>;
+  exportManifest(cut: ExportCut): Promise<ReadableStream<Uint8Array>>;
+  /** Files of a tar archive, without the archive's end. */
+  exportPayloads(cut: ExportCut): Promise<ReadableStream<Uint8Array>>;
   operations(filter: OperationFilter): Promise<OperationRecord[]>;
   operation(id: string): Promise<OperationRecord | null>;
   cancel(id: string, by: Actor): Promise<Answer<{ operation: OperationRecord }>>;

@@ -108,6 +108,7 @@ export function apiCalls(learned: () => Learned): (() => ApiCall)[] {
     operator("listOperations", "GET", "/health/queue/operations?status=PENDING&limit=1"),
     operation("getOperation", "GET"),
     operation("getPayload", "GET", "/payload"),
+    operator("exportQueue", "GET", "/health/queue/export"),
     operation("retryOperation", "POST", "/retry"),
     operation("cancelOperation", "POST", "/cancel"),
     operator("redrive", "POST", "/health/queue/redrive", { json: { force: true } }),

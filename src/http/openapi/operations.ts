@@ -391,6 +391,13 @@ export const OPERATIONS: Readonly<Record<string, DescribedOperation>> = {
     query: service,
     answers: answer(records.operation),
   },
+  "GET /health/queue/export": {
+    id: "exportQueue",
+    tag: "queue",
+    summary: "All pending and parked operations: manifest.jsonl, payloads/<operation id>, problems/<operation id>",
+    query: { allow_partial: z.enum(["true", "false"]).optional(), ...service },
+    answers: { 200: { description: "A tar archive, streamed.", content: { "application/x-tar": bytes } } },
+  },
   "POST /health/queue/redrive": {
     id: "redrive",
     tag: "queue",

@@ -45,6 +45,7 @@ const ACCESS: Record<string, Access> = {
   "GET /health/queue/operations/:id/payload": "admin",
   "POST /health/queue/operations/:id/retry": "admin",
   "POST /health/queue/operations/:id/cancel": "user",
+  "GET /health/queue/export": "admin",
   "POST /health/queue/redrive": "admin",
   "POST /health/queue/pause": "admin",
   "POST /health/queue/resume": "admin",
