@@ -1,4 +1,4 @@
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -36,12 +36,8 @@ test.each([99, 100, 101, 120, 149, 250])("a name of %d characters stays whole", 
 test("a file may be longer than eleven octal digits can say", () => {
   const size = 9 * 1024 ** 3;
   const head = tarHead("payloads/large", size, NOW);
-  const listing = execFileSync("tar", ["-tvf", "-", "--occurrence=1", "payloads/large"], {
-    input: Buffer.concat([head, new Uint8Array(512)]),
-    encoding: "utf8",
-    stdio: ["pipe", "pipe", "ignore"],
-  });
-  expect(listing).toContain(String(size));
+  const { stdout } = spawnSync("tar", ["-tvf", "-"], { input: Buffer.concat([head, new Uint8Array(512)]) });
+  expect(String(stdout)).toMatch(new RegExp(` ${size} .*payloads/large`));
 });
 
 test("without its end an archive is cut off, and tar says so of a file that breaks off", () => {
