@@ -64,6 +64,16 @@ export default defineConfig({
         test: { name: "monitor", include: ["test/monitor/**/*.test.ts"], testTimeout: 30_000 },
       },
       {
+        // Random programs against a native bucket beside ours.
+        plugins: [
+          cloudflareTest({
+            wrangler: { configPath: "./wrangler.toml" },
+            miniflare: { r2Buckets: ["R2_TWIN"], bindings: { FAULT_INJECTION: "on" } },
+          }),
+        ],
+        test: { name: "twin", include: ["test/twin/**/*.test.ts"] },
+      },
+      {
         // Whole processes: `wrangler dev`, killed and restarted.
         test: { name: "e2e", include: ["test/e2e/**/*.test.ts"], testTimeout: 480_000, hookTimeout: 60_000 },
       },

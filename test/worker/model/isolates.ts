@@ -2,6 +2,7 @@
 import { env } from "cloudflare:workers";
 import { vi } from "vitest";
 import type { FailoverBucket } from "../../../src/bucket/failover-bucket";
+import type { FailoverEnv } from "../../../src/shared/env";
 import type { Snapshot } from "../../../src/shared/protocol";
 
 export interface Isolate {
@@ -12,16 +13,16 @@ export interface Isolate {
   refresh(): Promise<unknown>;
 }
 
-/** Makes one isolate after the other; each can open any service. */
-export async function createIsolates(count: number): Promise<((service: string) => Isolate)[]> {
+/** Makes one isolate after the other; each can open any service, and has its bindings from `its`. */
+export async function createIsolates(count: number, its: FailoverEnv = env): Promise<((service: string) => Isolate)[]> {
   const isolates: ((service: string) => Isolate)[] = [];
   for (let n = 0; n < count; n += 1) {
     vi.resetModules();
     const { FailoverBucket } = await import("../../../src/bucket/failover-bucket");
     const { adoptSnapshot, refreshNow } = await import("../../../src/bucket/isolate-service");
     isolates.push((service) => ({
-      bounded: new FailoverBucket(env, { service }),
-      strong: new FailoverBucket(env, { service, consistency: "strong" }),
+      bounded: new FailoverBucket(its, { service }),
+      strong: new FailoverBucket(its, { service, consistency: "strong" }),
       adopt: adoptSnapshot,
       refresh: () => refreshNow(env, service),
     }));

@@ -38,8 +38,8 @@ async function setConfig(section: string, values: Readonly<Record<string, number
 }
 
 /** What all services share. Before the first one is used. */
-export async function configureQueues(): Promise<void> {
-  await setConfig("OPERATION_QUEUE", { shards: SHARDS, processing_interval: 100 });
+export async function configureQueues(processingInterval = 100): Promise<void> {
+  await setConfig("OPERATION_QUEUE", { shards: SHARDS, processing_interval: processingInterval });
 }
 
 export class TestService {
@@ -182,7 +182,7 @@ export class TestService {
   }
 
   /** Waits until every shard is empty and calm, while an operator does what he can. Throws with what is left after `ms`. */
-  async drained(ms: number): Promise<void> {
+  async drained(ms: number, everyMs = 40): Promise<void> {
     const until = Date.now() + ms;
     let hurriedAt = 0;
     for (;;) {
@@ -196,7 +196,7 @@ export class TestService {
         const operations = (await this.operations()).filter(({ completed_at }) => completed_at === null);
         throw new Error(`not drained after ${ms} ms: ${JSON.stringify({ shards, operations })}`);
       }
-      await pause(40);
+      await pause(everyMs);
     }
   }
 
