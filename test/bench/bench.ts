@@ -9,6 +9,7 @@ import { benchBucket } from "./bucket.ts";
 import { benchCircuit } from "./circuit.ts";
 import { type Figure, isMet } from "./figure.ts";
 import { benchList } from "./list.ts";
+import { benchPush } from "./push.ts";
 import { benchDrain, benchEnqueue, benchPending, benchStuck } from "./queue.ts";
 import { benchMemory, benchQueuedGet, benchStreamedPut } from "./stream.ts";
 
@@ -23,6 +24,7 @@ const BENCHES: Readonly<Record<string, () => Promise<Figure[]>>> = {
   drain: benchDrain,
   stuck: benchStuck,
   pending: benchPending,
+  push: benchPush,
 };
 
 // Miniflare's own handler ends workerd, and leaves this process waiting for its answers.

@@ -15,6 +15,8 @@ if (existsSync(MEMORY)) process.env.TMPDIR = MEMORY;
 export interface BenchSystem {
   /** Calls a route of the bench Worker. Rejects with what the route threw. */
   call<T>(route: string, parameters?: Parameters): Promise<T>;
+  /** Where it listens: for WebSockets. */
+  url(): Promise<URL>;
   stop(): Promise<void>;
 }
 
@@ -48,6 +50,7 @@ export async function startBenchSystem(services: readonly string[] = []): Promis
       if (!response.ok) throw new Error(`${url.pathname}${url.search}: ${answer}`);
       return answer as T;
     },
+    url: () => miniflare.ready,
     stop: () => miniflare.dispose(),
   };
 }

@@ -41,9 +41,9 @@ function killAll(): void {
   for (const group of running) sendSignal(-group, "SIGKILL");
 }
 
-/** Starts the system on a free port with its state in `persistTo`, and waits until it answers. */
-export async function startSystem(persistTo: string): Promise<System> {
-  const port = await freePort();
+/** Starts the system with its state in `persistTo`, on a free port unless one is given, and waits until it answers. */
+export async function startSystem(persistTo: string, onPort?: number): Promise<System> {
+  const port = onPort ?? (await freePort());
   const flags = ["--port", String(port), "--inspector-port", "0", "--persist-to", persistTo];
   const child = spawn("npm", ["start", "--", ...flags], {
     cwd: ROOT,

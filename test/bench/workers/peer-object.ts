@@ -46,6 +46,20 @@ export class PeerDO extends DurableObject<FailoverEnv> {
     this.#payloads.free(STREAM, 0);
   }
 
+  /** A subscriber that is only taken in. */
+  override async fetch(): Promise<Response> {
+    const { 0: client, 1: socket } = new WebSocketPair();
+    this.ctx.acceptWebSocket(socket);
+    return new Response(null, { status: 101, webSocket: client });
+  }
+
+  /** A bare loop of sends. Answers when it began. */
+  async sendAll(text: string): Promise<number> {
+    const startedAt = Date.now();
+    for (const socket of this.ctx.getWebSockets()) socket.send(text);
+    return startedAt;
+  }
+
   /** A bare loop of puts. Answers how long it took, ms. */
   async putAll(prefix: string, count: number, concurrency: number, payload: Uint8Array): Promise<number> {
     const startedAt = Date.now();

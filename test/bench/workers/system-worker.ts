@@ -4,6 +4,7 @@ import { QUEUE_SECTION } from "../../../src/shared/config";
 import type { WorkerEnv } from "../../../src/shared/env";
 import { calls, fill, objectRequests, queue, type Side } from "./healthy";
 import { fillList, lists, pendList } from "./listed";
+import * as pushed from "./pushed";
 import * as queued from "./queued";
 import { BY, refuse } from "./refused";
 import { queueUpload, type StreamSide, streamedPut } from "./streamed";
@@ -43,6 +44,8 @@ const ROUTES: Readonly<Record<string, (env: BenchEnv, text: Parameters, number: 
     "streamed-put": (env, text, number) =>
       streamedPut(env, text("side") as StreamSide, text("service"), number("size")),
     "queue-upload": (env, text, number) => queueUpload(env, text("service"), number("size"), number("partSize")),
+    change: (env) => pushed.change(env),
+    send: (env, text) => pushed.send(env, text("text")),
     unbound: async (env) => {
       const system = env.SYSTEM_DO.get(env.SYSTEM_DO.idFromName("system"));
       await system.setConfig(QUEUE_SECTION, "max_queue_size", 0, BY);
@@ -54,6 +57,8 @@ export default {
   ...worker,
   async fetch(incoming, env) {
     const url = new URL(incoming.url);
+    if (url.pathname === "/health/ws") return worker.fetch(incoming, env);
+    if (url.pathname === "/peer/ws") return pushed.peer(env).fetch(incoming);
     const route = ROUTES[url.pathname.slice(1)];
     if (route === undefined) return Response.json(`no such route: ${url.pathname}`, { status: 404 });
     const text = (name: string) => url.searchParams.get(name) ?? "";
