@@ -1,8 +1,8 @@
 /** The whole system under Miniflare, with the benchmarks' routes. */
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { build } from "esbuild";
 import { convertV4MiniflareOptions, Miniflare } from "miniflare";
+import { bundle } from "./bundle.ts";
 
 const WORKER = fileURLToPath(new URL("./workers/system-worker.ts", import.meta.url));
 
@@ -26,7 +26,7 @@ export async function startBenchSystem(services: readonly string[] = []): Promis
   const miniflare = new Miniflare(
     convertV4MiniflareOptions({
       modules: true,
-      script: await bundle(),
+      script: await bundle(WORKER),
       compatibilityDate: "2026-10-01",
       r2Buckets: ["R2_BUCKET"],
       durableObjects: {
@@ -53,21 +53,4 @@ export async function startBenchSystem(services: readonly string[] = []): Promis
     url: () => miniflare.ready,
     stop: () => miniflare.dispose(),
   };
-}
-
-async function bundle(): Promise<string> {
-  const { outputFiles } = await build({
-    entryPoints: [WORKER],
-    bundle: true,
-    write: false,
-    format: "esm",
-    platform: "neutral",
-    mainFields: ["module", "main"],
-    conditions: ["workerd", "worker", "import"],
-    external: ["cloudflare:*", "node:*"],
-    loader: { ".sql": "text" },
-  });
-  const [bundled] = outputFiles;
-  if (bundled === undefined) throw new Error("esbuild wrote nothing");
-  return bundled.text;
 }
