@@ -9,7 +9,7 @@ export interface FuzzRequest {
 }
 
 /** Mulberry32 (T. Ettinger, public domain): 32 bits of state, the same numbers for the same seed everywhere. */
-export function randomOf(seed: number): () => number {
+function randomOf(seed: number): () => number {
   let state = seed >>> 0;
   return () => {
     state = (state + 0x6d2b79f5) >>> 0;
