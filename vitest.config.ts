@@ -61,7 +61,7 @@ export default defineConfig({
             },
           }),
         ],
-        test: { name: "monitor", include: ["test/monitor/**/*.test.ts"], testTimeout: 30_000 },
+        test: { name: "monitor", include: ["test/monitor/**/*.test.ts"], testTimeout: 30_000, hookTimeout: 60_000 },
       },
       {
         // Random programs against a native bucket beside ours.
