@@ -47,3 +47,9 @@ export function refusalOf(method: Method, told: Observation): string | null {
   }
   throw new Error(`${method} must not be refused so: ${JSON.stringify(told)}`);
 }
+
+/** Whether the native bucket broke down over a range of nothing that ours has refused. */
+export function isRangeOfNothing(native: Observation, told: Observation): boolean {
+  if (native.kind !== "threw" || told.kind !== "threw") return false;
+  return native.error.endsWith("get: Unspecified error (0)") && told.error.endsWith("(10039)");
+}

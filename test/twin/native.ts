@@ -5,6 +5,7 @@
  * may take effect or not, at any time until the next acknowledged one: from then on a key has several states, each an
  * object of its own. A state beside the first is kept under another name, outside the service's keys.
  */
+import { isRangeOfNothing } from "./differences";
 import { hasWritten, isSame, type Observation } from "./observe";
 
 /** A call on one name of the bucket. */
@@ -54,7 +55,8 @@ export class NativeTwin {
   async read(key: string, told: Observation, ask: Ask, isBlind: boolean): Promise<void> {
     if (told.kind === "refused" || told.kind === "broke") return;
     const natives = await each(this.#possible(key, isBlind), ({ at }) => ask(at));
-    if (!natives.some((native) => isSame(native, told))) throw new Mismatch(key, told, natives);
+    if (natives.some((native) => isSame(native, told) || isRangeOfNothing(native, told))) return;
+    throw new Mismatch(key, told, natives);
   }
 
   /**
