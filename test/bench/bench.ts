@@ -38,8 +38,14 @@ if (chosen.length === 0) {
 }
 
 const figures: Figure[] = [];
-for (const [, bench] of chosen) {
-  for (const figure of await bench()) {
+for (const [named, bench] of chosen) {
+  // One that cannot be measured here takes no other's figures along.
+  const measured = await bench().catch((error: unknown) => {
+    console.error(`${named} was not measured: ${String(error)}`);
+    process.exitCode = 1;
+    return [];
+  });
+  for (const figure of measured) {
     const { name, ours, peer, unit, ratio } = figure;
     console.log(JSON.stringify({ name, ours, peer, unit, ratio }));
     figures.push(figure);
