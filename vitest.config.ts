@@ -1,10 +1,35 @@
 import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
+import { BaseSequencer, type TestSpecification } from "vitest/node";
+
+/** What takes longest, in this order. */
+const LONGEST = [
+  "test/worker/queue/model.test.ts",
+  "test/e2e/drill.test.ts",
+  "test/twin/even-seeds.test.ts",
+  "test/twin/odd-seeds.test.ts",
+  "test/e2e/large-file.test.ts",
+  "test/worker/multipart/scenarios.test.ts",
+  "test/e2e/live.test.ts",
+  "test/e2e/fuzz.test.ts",
+];
+
+/** Begins with what takes longest, so that nothing long is left for the end; Vitest knows only how large files are. */
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const place = ({ moduleId }: TestSpecification) => {
+      const found = LONGEST.findIndex((path) => moduleId.endsWith(path));
+      return found === -1 ? LONGEST.length : found;
+    };
+    return (await super.sort(files)).sort((a, b) => place(a) - place(b));
+  }
+}
 
 export default defineConfig({
   test: {
-    // Most of the time is spent waiting for real timers, so a machine of two cores runs three files at a time.
-    maxWorkers: 3,
+    // Most of the time is spent waiting for real timers, so a machine of two cores runs more files at a time.
+    maxWorkers: 4,
+    sequence: { sequencer: LongestFirst },
     projects: [
       {
         // Pure parts: plain Node, no Worker.
