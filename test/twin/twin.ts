@@ -1,6 +1,5 @@
 /** `npm run twin -- --seeds N [--seed FIRST] [--path PATH]`: as many random programs as one likes, from one seed on. */
 import { spawn } from "node:child_process";
-import { existsSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
 
@@ -9,8 +8,6 @@ const BATCH = 200;
 /** What workerd says of the objects that are made to die. */
 const NOISE =
   /^(uncaught exception|exception = |stack: |NOSENTRY|console warning|Sourcemap for|R2 error response|\W*std(out|err)\W|\W*{"level":"warn"|$)/;
-/** Storage in memory, where the system has it: else the programs wait for the disk. */
-const MEMORY = "/dev/shm";
 
 const { values } = parseArgs({
   options: { seeds: { type: "string" }, seed: { type: "string" }, path: { type: "string" } },
@@ -37,7 +34,6 @@ async function runBatch(seed: number, count: number): Promise<number> {
     stdio: ["ignore", "pipe", "pipe"],
     env: {
       ...process.env,
-      ...(existsSync(MEMORY) && { TMPDIR: MEMORY }),
       VITE_TWIN_SEED: String(seed),
       VITE_TWIN_SEEDS: String(count),
       ...(values.path !== undefined && { VITE_TWIN_PATH: values.path }),
