@@ -41,8 +41,8 @@ export default defineConfig({
     sequence: { sequencer: LongestFirst },
     projects: [
       {
-        // Pure parts: plain Node, no Worker.
-        test: { name: "unit", include: ["test/unit/**/*.test.ts"] },
+        // Pure parts: plain Node, no Worker, and nothing that one file could leave behind for the next.
+        test: { name: "unit", include: ["test/unit/**/*.test.ts"], isolate: false },
       },
       {
         plugins: [
