@@ -16,7 +16,7 @@ import { Tally } from "./tally";
 
 /** Set by `VITE_…`, because a Worker sees no other variables of the process. */
 const { env: vite } = import.meta as unknown as { readonly env: Readonly<Record<string, string | undefined>> };
-const SEEDS = Number(vite.VITE_TWIN_SEEDS ?? 200);
+const SEEDS = Number(vite.VITE_TWIN_SEEDS ?? 120);
 /** `npm test` is to say the same every time; `npm run twin` takes fresh ones. */
 const FIRST_SEED = Number(vite.VITE_TWIN_SEED ?? 1);
 const PATH = vite.VITE_TWIN_PATH;
