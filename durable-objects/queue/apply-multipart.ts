@@ -93,7 +93,8 @@ async function sendParts(shard: Shard, claim: Claim, uploadId: string, metadata:
   for (const part of partsOf(shard, claim)) {
     const piece = pieceOf(part);
     if (piece === null || part.r2_etag !== null) continue;
-    if (Date.now() >= stopAt || isSuperseded(shard, claim))
+    // Where a newer write of the key waits, this one gives way before it costs R2 more.
+    if (Date.now() >= stopAt || shard.store.hasSuccessor(claim.row))
       return { kind: "postponed", until: Date.now(), why: UNFINISHED };
     const etag = await sendPart(shard, claim, uploadId, part, piece, metadata);
     shard.uploads.sent(part, etag);
@@ -131,7 +132,7 @@ async function sendPart(
 async function finish(shard: Shard, claim: Claim, uploadId: string, metadata: PutMetadata | null): Promise<Applied> {
   const { row } = claim;
   // Nothing awaits between this look and the call.
-  if (isSuperseded(shard, claim)) return { kind: "postponed", until: Date.now(), why: UNFINISHED };
+  if (shard.store.hasSuccessor(row)) return { kind: "postponed", until: Date.now(), why: UNFINISHED };
   const deadlineMs = writeDeadlineMs(shard, 0);
   keepClaim(shard, claim, deadlineMs);
   shard.store.carriedFrom(row.id, Date.now());
@@ -178,11 +179,6 @@ async function lost(shard: Shard, claim: Claim, error: unknown): Promise<Applied
 
 function partsOf(shard: Shard, { row }: Claim): PartRow[] {
   return row.upload_id === null ? [] : shard.uploads.parts(row.upload_id);
-}
-
-/** A newer write of the key waits: this one gives way before it costs R2 more. */
-function isSuperseded(shard: Shard, { row }: Claim): boolean {
-  return shard.store.liveOf(row.key).some((other) => other.id > row.id);
 }
 
 /** What comes after it on the key is not applied as long as a call of this claim may take. */

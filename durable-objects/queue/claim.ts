@@ -62,8 +62,7 @@ export function unclaim(shard: Shard, { row, lease }: Claim, now: number): void 
   if (!store.isClaimed(row.id, lease)) return;
   calls.close(lease);
   store.unclaim(row);
-  const hasSuccessor = store.liveOf(row.key).some((other) => other.id > row.id);
-  if (hasSuccessor) end(shard, row, "SUPERSEDED", now);
+  if (store.hasSuccessor(row)) end(shard, row, "SUPERSEDED", now);
   settleKey(shard, row.key, now);
 }
 
@@ -74,8 +73,7 @@ export function maxRetries(shard: Shard, row: OperationRow): number {
 /** Makes a dead letter, or leaves the operation pending when there is no room for one. A successor ends it instead. */
 export function park(shard: Shard, row: OperationRow, error: string, now: number): void {
   const { store, link, meta } = shard;
-  const hasSuccessor = store.liveOf(row.key).some((other) => other.id > row.id);
-  if (hasSuccessor) {
+  if (store.hasSuccessor(row)) {
     end(shard, row, "SUPERSEDED", now);
   } else if (store.deadLetters >= deadLetterShare(shard)) {
     // Noted as well as scheduled, or the next look at its key would schedule it for now, and R2 be asked without end.

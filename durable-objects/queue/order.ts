@@ -63,8 +63,7 @@ export function end(
 
 /** A claim is given back: among the pending again, unless a newer operation has taken its place meanwhile. */
 export function release(shard: Shard, row: OperationRow, at: number, now: number): void {
-  const hasSuccessor = shard.store.liveOf(row.key).some((other) => other.id > row.id);
-  if (hasSuccessor) end(shard, row, "SUPERSEDED", now);
+  if (shard.store.hasSuccessor(row)) end(shard, row, "SUPERSEDED", now);
   else shard.store.release(row, at, now);
 }
 

@@ -117,6 +117,11 @@ export class QueueStore {
     return this.#all<OperationRow>("SELECT * FROM operation_queue WHERE key = ? AND phase <> 'final' ORDER BY id", key);
   }
 
+  /** Whether a newer operation of its key has come. */
+  hasSuccessor({ key, id }: OperationRow): boolean {
+    return this.liveOf(key).some((other) => other.id > id);
+  }
+
   /** Distinct keys of live operations, at most `limit`. */
   liveKeys(limit: number): string[] {
     return this.#all<{ key: string }>(

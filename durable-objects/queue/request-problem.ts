@@ -1,9 +1,7 @@
-import { shardOfOperation } from "../../src/shared/keys";
+import { MAX_KEY_BYTES, shardOfOperation } from "../../src/shared/keys";
 import type { EnqueueRequest, Refusal } from "../../src/shared/protocol";
 import type { Payload } from "./payload";
 import { refusal } from "./refusals";
-
-const MAX_KEY_BYTES = 1_024;
 
 const invalid = (message: string): Refusal => refusal("INVALID_REQUEST", message);
 

@@ -1,11 +1,10 @@
 /** What is wrong with requests about multipart uploads. As with writes, the queue checks again what the library has. */
-import type { CompleteUploadRequest } from "../../src/shared/multipart-protocol";
+import { type CompleteUploadRequest, MAX_PART_NUMBER } from "../../src/shared/multipart-protocol";
 import type { Refusal } from "../../src/shared/protocol";
 import { refusal } from "./refusals";
 import { keyProblem, operationProblem } from "./request-problem";
 
 const MAX_ID_CHARACTERS = 1_024;
-const MAX_PART_NUMBER = 10_000;
 
 const invalid = (message: string): Refusal => refusal("INVALID_REQUEST", message);
 

@@ -15,7 +15,7 @@ const LONGEST_RETRY_MS = 60_000;
 interface Dependencies {
   readonly service: string;
   readonly epoch: string;
-  readonly store: Pick<ServiceStore, "log" | "cursor" | "saveCursor">;
+  readonly store: Pick<ServiceStore, "log" | "cursors">;
   readonly take: (batch: EventBatch) => Promise<FeedTaken>;
   readonly state: (now: number) => WatchedState;
   /** Keeps the object alive for a call; nobody waits for it. */
@@ -41,7 +41,7 @@ export class FeedLink {
   #state = { fingerprint: "", sentAt: 0 };
 
   constructor(private readonly deps: Dependencies) {
-    this.#taken = deps.store.cursor("feed");
+    this.#taken = deps.store.cursors.load("feed");
   }
 
   /** When to call `send` again; null: nothing is to be sent, or it is on its way. */
@@ -117,7 +117,7 @@ export class FeedLink {
     this.#failures = 0;
     if (taken === after) return;
     this.#taken = Math.min(taken, store.log.head);
-    store.saveCursor("feed", this.#taken);
+    store.cursors.save("feed", this.#taken);
   }
 
   #backOff(error: unknown): void {

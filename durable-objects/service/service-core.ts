@@ -110,7 +110,7 @@ export class ServiceCore {
         const { service, queue } = this.watched(at);
         return { services: [service], queue };
       },
-      published: { load: () => store.cursor("subscribers"), save: (seq) => store.saveCursor("subscribers", seq) },
+      cursors: store.cursors,
     });
   }
 

@@ -1,5 +1,6 @@
 import { DurableObject } from "cloudflare:workers";
 import initial from "../../migrations/service/0001_initial.sql";
+import events from "../../migrations/shared/0001_events.sql";
 import { isExpired } from "../../src/bucket/fault-rules";
 import { faultProblem, parseFaults } from "../../src/bucket/fault-schema";
 import { systemStub } from "../../src/bucket/stubs";
@@ -51,7 +52,10 @@ import { type NewEvent, ServiceStore } from "./service-store";
 import { drainTerms, serviceRecord, totalUsage } from "./service-views";
 import { takeCalm, takeNotice } from "./shards";
 
-const MIGRATIONS = [{ name: "0001_initial", sql: initial }];
+const MIGRATIONS = [
+  { name: "0001_initial", sql: initial },
+  { name: "0001_events", sql: events },
+];
 const SYSTEM_TIMEOUT_MS = 2_000;
 /** Longest period of availability: what is kept. */
 const MAX_HOURS = 90 * 24;

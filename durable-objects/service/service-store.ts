@@ -1,6 +1,7 @@
 /** All SQL of the ServiceDO, as named statements over typed rows. */
 import type { BusyKeys, FaultRule, ShardQuota, ShardUsage } from "../../src/shared/protocol";
 import type { EventRecord, RecordedEvent } from "../../src/shared/records";
+import { Cursors } from "../shared/cursors";
 import { EventLog } from "../shared/event-log";
 
 export interface StatusRow extends Record<string, SqlStorageValue> {
@@ -44,9 +45,6 @@ const EVENTS_KEPT = 10_000;
 /** Events kept because the system feed has not got them yet. Beyond, the feed will say that some were lost. */
 const UNDELIVERED_KEPT = 100_000;
 
-/** How far others have got in the events: the system feed, and the subscribers. */
-type Cursor = "feed" | "subscribers";
-
 const STATUS_COLUMNS = [
   "service_name",
   "status",
@@ -78,12 +76,14 @@ const SAVE_STATUS = `
 
 export class ServiceStore {
   readonly log: EventLog;
+  readonly cursors: Cursors;
 
   constructor(
     private readonly sql: SqlStorage,
     private readonly service: string,
   ) {
     this.log = new EventLog(sql);
+    this.cursors = new Cursors(sql);
   }
 
   status(): StatusRow | null {
@@ -150,22 +150,10 @@ export class ServiceStore {
     return since === null ? this.log.latest(limit) : this.log.after(since, limit);
   }
 
-  cursor(name: Cursor): number {
-    return this.#all<{ seq: number }>("SELECT seq FROM cursors WHERE name = ?", name)[0]?.seq ?? 0;
-  }
-
-  saveCursor(name: Cursor, seq: number): void {
-    this.sql.exec(
-      "INSERT INTO cursors (name, seq) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET seq = excluded.seq",
-      name,
-      seq,
-    );
-  }
-
   #trimEvents(): void {
     const { head } = this.log;
     if (head > EVENTS_KEPT) {
-      this.log.trim(Math.min(head - EVENTS_KEPT, Math.max(this.cursor("feed"), head - UNDELIVERED_KEPT)));
+      this.log.trim(Math.min(head - EVENTS_KEPT, Math.max(this.cursors.load("feed"), head - UNDELIVERED_KEPT)));
     }
   }
 

@@ -1,6 +1,6 @@
 import * as z from "zod";
 import { type EventBatch, type EventsTaken, newEvents } from "../../src/shared/event-batch";
-import { EVENT_CATEGORIES, EVENT_TYPES, type RecordedEvent, SEVERITIES } from "../../src/shared/records";
+import { EVENT_CATEGORIES, EVENT_TYPES, type RecordedEvent, recordedEvent, SEVERITIES } from "../../src/shared/records";
 import type { EventLog } from "./event-log";
 
 const seq = z.int().min(0);
@@ -38,7 +38,7 @@ export class EventIntake {
     const { events, lost, taken } = newEvents(this.#taken(source, epoch), batch);
     if (lost !== null)
       this.log.append({
-        ...lostEvent(source, lost, now),
+        ...recordedEvent("EVENTS_LOST", "WARNING", { source, ...lost }, now),
         id: `lost:${source}:${epoch}:${lost.from}`,
         service_name: service,
       });
@@ -74,14 +74,4 @@ function readEvent(source: string, sent: unknown): RecordedEvent | null {
     JSON.stringify({ level: "warn", message, source, fields: error.issues.map(({ path }) => path.join(".")) }),
   );
   return null;
-}
-
-function lostEvent(source: string, lost: { readonly from: number; readonly to: number }, now: number): RecordedEvent {
-  return {
-    event_type: "EVENTS_LOST",
-    event_category: "SYSTEM",
-    severity: "WARNING",
-    event_data: { source, ...lost },
-    created_at: new Date(now).toISOString(),
-  };
 }

@@ -1,4 +1,5 @@
 import { DurableObject } from "cloudflare:workers";
+import events from "../../migrations/shared/0001_events.sql";
 import initial from "../../migrations/system/0001_initial.sql";
 import { serviceStub } from "../../src/bucket/stubs";
 import { atOnce } from "../../src/shared/at-once";
@@ -19,7 +20,10 @@ import { migrate } from "../shared/migrate";
 import { checkedRule, configOf, configRecord, configRecords, descriptionOf } from "./config-table";
 import { SystemStore } from "./system-store";
 
-const MIGRATIONS = [{ name: "0001_initial", sql: initial }];
+const MIGRATIONS = [
+  { name: "0001_initial", sql: initial },
+  { name: "0001_events", sql: events },
+];
 const PUSH_TIMEOUT_MS = 2_000;
 /** A new subscriber waits for a service's state so long, and no longer. */
 const WATCH_TIMEOUT_MS = 1_000;
@@ -42,12 +46,12 @@ export class SystemDO extends DurableObject<FailoverEnv> implements SystemRpc {
     migrate(ctx, MIGRATIONS);
     this.#store = new SystemStore(ctx.storage.sql);
     this.#intake = new EventIntake(ctx.storage.sql, this.#store.log);
-    const { log, storageId } = this.#store;
+    const { log, cursors, storageId } = this.#store;
     this.#subscribers = new Subscribers(ctx, {
       log,
       epoch: () => storageId,
       state: () => liveState(this.#store.states()),
-      published: { load: () => this.#store.published(), save: (seq) => this.#store.savePublished(seq) },
+      cursors,
     });
     this.#settle(Date.now());
   }

@@ -1,6 +1,7 @@
 /** All SQL of the SystemDO, as named statements over typed rows. */
 import type { WatchedState } from "../../src/shared/event-batch";
 import type { RecordedEvent } from "../../src/shared/records";
+import { Cursors } from "../shared/cursors";
 import { EventLog } from "../shared/event-log";
 
 /** Events of the merged feed that are kept; a subscriber that is further behind starts from a snapshot. */
@@ -16,11 +17,13 @@ export interface ConfigRow extends Record<string, SqlStorageValue> {
 
 export class SystemStore {
   readonly log: EventLog;
+  readonly cursors: Cursors;
   /** Identity of this storage: the feed's epoch. */
   readonly storageId: string;
 
   constructor(private readonly sql: SqlStorage) {
     this.log = new EventLog(sql);
+    this.cursors = new Cursors(sql);
     sql.exec("INSERT INTO identity (id, storage_id) VALUES (1, ?) ON CONFLICT (id) DO NOTHING", crypto.randomUUID());
     this.storageId = sql.exec<{ storage_id: string }>("SELECT storage_id FROM identity WHERE id = 1").one().storage_id;
   }
@@ -28,19 +31,6 @@ export class SystemStore {
   /** Appends an event of this object's own to the feed. */
   addEvent(event: RecordedEvent, about: string): void {
     this.log.append({ ...event, service_name: about, id: crypto.randomUUID() });
-  }
-
-  /** The last event that subscribers were sent. */
-  published(): number {
-    const query = "SELECT seq FROM cursors WHERE name = 'subscribers'";
-    return this.sql.exec<{ seq: number }>(query).toArray()[0]?.seq ?? 0;
-  }
-
-  savePublished(seq: number): void {
-    this.sql.exec(
-      "INSERT INTO cursors (name, seq) VALUES ('subscribers', ?) ON CONFLICT (name) DO UPDATE SET seq = excluded.seq",
-      seq,
-    );
   }
 
   /** What the services said last of their states, by name. */

@@ -1,11 +1,10 @@
 /** What R2's binding checks of parts, in its words, for uploads that the queue takes in. Pure. */
-import type { NamedPart } from "../shared/multipart-protocol";
+import { MAX_PART_NUMBER, type NamedPart } from "../shared/multipart-protocol";
 import type { PutValue } from "./write-body";
 
 /** What R2 takes as a part. */
 export type PartValue = Exclude<PutValue, null>;
 
-const MAX_PART_NUMBER = 10_000;
 const INT32 = { minimum: -(2 ** 31), maximum: 2 ** 31 - 1 };
 
 /** The number as R2 reads it: a fraction is cut off. Throws R2's `TypeError`. */

@@ -1,6 +1,9 @@
 /** What crosses the boundary between isolates and shards for multipart uploads; see `protocol.ts`. */
 import type { Answer, DirectCall, PutMetadata, ShardView, Stored } from "./protocol";
 
+/** Parts are numbered from 1 to this. */
+export const MAX_PART_NUMBER = 10_000;
+
 /** Where an upload was begun. One that was begun in the queue has an id of ours, and its parts go to the queue. */
 export type UploadOrigin = "r2" | "queue";
 

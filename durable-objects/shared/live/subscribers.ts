@@ -1,6 +1,7 @@
 import { HEARTBEAT_MS, type LiveState } from "../../../src/shared/frames";
 import { canResume, type Since } from "../../../src/shared/since";
 import type { SubscriberView } from "../../../src/shared/subscription";
+import type { Cursors } from "../cursors";
 import type { EventLog } from "../event-log";
 import { readAttachment } from "./attachment";
 import { readMessage } from "./client-message";
@@ -33,8 +34,8 @@ interface Dependencies {
   readonly log: EventLog;
   readonly epoch: () => string;
   readonly state: (now: number) => LiveState;
-  /** The last event that those who are up to date were sent, stored: what comes after it is due to them. */
-  readonly published: { readonly load: () => number; readonly save: (seq: number) => void };
+  /** Keeps the last event that those who are up to date were sent: what comes after it is due to them. */
+  readonly cursors: Cursors;
 }
 
 /**
@@ -55,7 +56,7 @@ export class Subscribers {
     private readonly deps: Dependencies,
   ) {
     ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair("ping", "pong"));
-    this.#published = deps.published.load();
+    this.#published = deps.cursors.load("subscribers");
     for (const socket of ctx.getWebSockets()) this.#wake(socket);
   }
 
@@ -294,7 +295,7 @@ export class Subscribers {
 
   #setPublished(seq: number): void {
     this.#published = seq;
-    this.deps.published.save(seq);
+    this.deps.cursors.save("subscribers", seq);
   }
 }
 

@@ -13,7 +13,7 @@ const event = () => newEvent("QUEUE_PAUSED", "INFO", { n: 1 }, 0);
 describe("the event table", () => {
   test("keeps the last 10,000, and goes on numbering", async () => {
     await inStore((store, sql) => {
-      store.saveCursor("feed", 20_000);
+      store.cursors.save("feed", 20_000);
       for (let n = 0; n < 10_020; n += 1) store.addEvent(event());
       const [kept] = sql.exec("SELECT COUNT(*) AS n, MIN(seq) AS low, MAX(seq) AS high FROM system_events").toArray();
       expect(kept).toEqual({ n: 10_000, low: 21, high: 10_020 });
@@ -26,7 +26,7 @@ describe("the event table", () => {
     await inStore((store) => {
       for (let n = 0; n < 10_020; n += 1) store.addEvent(event());
       expect(store.log.oldest).toBe(1);
-      store.saveCursor("feed", 15);
+      store.cursors.save("feed", 15);
       store.addEvent(event());
       expect([store.log.oldest, store.log.head]).toEqual([16, 10_021]);
     });
