@@ -36,7 +36,7 @@ class LongestFirst extends BaseSequencer {
 
 export default defineConfig({
   test: {
-    // Most of the time is spent waiting for real timers, so a machine of two cores runs more files at a time.
+    // Many files wait for real timers, so a machine of two cores runs more than two at a time.
     maxWorkers: 4,
     sequence: { sequencer: LongestFirst },
     projects: [

@@ -7,6 +7,7 @@ import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { beforeAll, describe, expect, it, vi } from "vitest";
 import type { QueueDO } from "../../../durable-objects/queue/queue-do";
+import { atOnce } from "../../../src/shared/at-once";
 import { queueUploadId } from "../../../src/shared/keys";
 import type { CompleteUploadRequest, NamedPart, UploadOrigin } from "../../../src/shared/multipart-protocol";
 import type { Answer } from "../../../src/shared/protocol";
@@ -217,19 +218,11 @@ async function isDrained(n: number): Promise<boolean> {
   }
 }
 
-async function eachOf<T>(items: readonly T[], atOnce: number, work: (item: T) => Promise<void>): Promise<void> {
-  const waiting = [...items];
-  const workNext = async (): Promise<void> => {
-    for (let item = waiting.shift(); item !== undefined; item = waiting.shift()) await work(item);
-  };
-  await Promise.all(Array.from({ length: atOnce }, workNext));
-}
-
 beforeAll(async () => {
   expect(PLANS.length).toBeLessThanOrEqual(64);
   await start({ write_timeout_ms: 1_000, read_timeout_ms: 1_000 });
   await pause();
-  await eachOf(stories, 4, async (story) => {
+  await atOnce(4, stories, async (story) => {
     await story.arm();
     await takeIn(story);
     await giveUpTheRest(story);

@@ -10,6 +10,7 @@ import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { beforeAll, describe, expect, it, vi } from "vitest";
 import type { QueueDO } from "../../../durable-objects/queue/queue-do";
+import { atOnce } from "../../../src/shared/at-once";
 import type { EnqueueReply, EnqueueRequest } from "../../../src/shared/protocol";
 import type { OperationRecord } from "../../../src/shared/records";
 import { CRASHES, type Crash } from "./crash-table";
@@ -179,14 +180,6 @@ async function isDrained(n: number): Promise<boolean> {
   }
 }
 
-async function eachOf<T>(items: readonly T[], atOnce: number, work: (item: T) => Promise<void>): Promise<void> {
-  const waiting = [...items];
-  const workNext = async (): Promise<void> => {
-    for (let item = waiting.shift(); item !== undefined; item = waiting.shift()) await work(item);
-  };
-  await Promise.all(Array.from({ length: atOnce }, workNext));
-}
-
 beforeAll(async () => {
   expect(PLANS.length).toBeLessThanOrEqual(64);
   // Longer than a busy machine takes: a call that is given up is waited for.
@@ -199,7 +192,7 @@ beforeAll(async () => {
     }
   }
   await pause();
-  await eachOf(stories, 6, async (story) => {
+  await atOnce(6, stories, async (story) => {
     await story.arm();
     await takeIn(story);
   });

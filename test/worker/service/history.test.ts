@@ -5,7 +5,8 @@ import { HistoryStore } from "../../../durable-objects/service/history-store";
 import { tallyOf } from "../../../durable-objects/service/tally";
 import type { KnownState } from "../../../durable-objects/service/timeline";
 import { emptyHistogram } from "../../../src/shared/latency";
-import { BY, busy, IDLE_USAGE, rawService, report, reportOf, type Said, service } from "./world";
+import { IDLE_USAGE } from "../../unit/service/usage";
+import { BY, busy, rawService, report, reportOf, type Said, service } from "./world";
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;

@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { queueStub } from "../../../src/bucket/stubs";
 import { DEFAULT_SERVICE } from "../../../src/shared/env";
 import type { ShardView } from "../../../src/shared/protocol";
+import { IDLE_USAGE } from "../../unit/service/usage";
 import {
   allEvents,
   BY,
@@ -11,7 +12,6 @@ import {
   configure,
   FAST,
   fail,
-  IDLE_USAGE,
   openWrites,
   report,
   reportOf,

@@ -10,10 +10,10 @@ import type {
   IsolateReport,
   OperationClass,
   ShardNotice,
-  ShardUsage,
 } from "../../../src/shared/protocol";
 import type { EventRecord } from "../../../src/shared/records";
 import type { SystemRpc } from "../../../src/shared/rpc";
+import { IDLE_USAGE } from "../../unit/service/usage";
 
 export const BY = { actor: "tester", requestId: "req-1" };
 
@@ -65,17 +65,6 @@ export async function openWrites(): Promise<void> {
   await report("a", OUTAGE);
   await report("b", OUTAGE);
 }
-
-export const IDLE_USAGE: ShardUsage = {
-  pending: 0,
-  processing: 0,
-  failed: 0,
-  bytes: 0,
-  oldestAt: null,
-  completed: 0,
-  cancelled: 0,
-  superseded: 0,
-};
 
 export function busy(shard: number, epoch: number, change: Partial<ShardNotice> = {}): ShardNotice {
   const usage = { ...IDLE_USAGE, pending: 1, bytes: 10 };
