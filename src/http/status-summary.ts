@@ -1,7 +1,7 @@
 /** The state of the whole out of the states of the services. Pure. */
 import { DEFAULT_SERVICE } from "../shared/env";
 import type { ShardUsage } from "../shared/protocol";
-import { queueRecord } from "../shared/queue-record";
+import { combinedEstimates, queueRecord } from "../shared/queue-record";
 import type { ServiceStatus, SystemStatusRecord } from "../shared/records";
 import type { QueueEstimates, ServiceOverview } from "../shared/rpc";
 
@@ -18,16 +18,15 @@ function statusOf(view: ServiceView): ServiceStatus {
   return view.overview?.record.status ?? "DEGRADED";
 }
 
-/** All queues are drained when the last of them is, and one is full when the first is. */
+/** A queue in which nothing waits is drained, whoever answers for it; one that nobody answers for may hold anything. */
 export function estimatesOf(views: readonly ServiceView[]): QueueEstimates {
-  const drained = views
-    .filter(({ usage }) => usage === null || usage.pending + usage.processing > 0)
-    .map(({ overview }) => overview?.estimates.drainedInMs ?? null);
-  const full = views.flatMap(({ overview }) => overview?.estimates.fullInMs ?? []);
-  return {
-    drainedInMs: drained.includes(null) ? null : Math.max(0, ...drained.flatMap((ms) => ms ?? [])),
-    fullInMs: full.length === 0 ? null : Math.min(...full),
-  };
+  return combinedEstimates(
+    views.map(({ usage, overview }) => ({
+      drainedInMs:
+        usage !== null && usage.pending + usage.processing === 0 ? 0 : (overview?.estimates.drainedInMs ?? null),
+      fullInMs: overview?.estimates.fullInMs ?? null,
+    })),
+  );
 }
 
 /** The worst service's status; OFFLINE only if the default service is. */

@@ -30,12 +30,23 @@ export function queueRecord(
 }
 
 /** Of several queues together: all are drained when the last of them is, and one is full when the first is. */
+export function combinedEstimates(estimates: readonly QueueEstimates[]): QueueEstimates {
+  const drained = estimates.map(({ drainedInMs }) => drainedInMs);
+  const full = estimates.flatMap(({ fullInMs }) => fullInMs ?? []);
+  return {
+    drainedInMs: drained.includes(null) ? null : Math.max(0, ...drained.flatMap((ms) => ms ?? [])),
+    fullInMs: full.length === 0 ? null : Math.min(...full),
+  };
+}
+
+/** Several queues as one. */
 export function sumQueues(queues: readonly QueueRecord[]): QueueRecord {
   const sum = (field: "total_size" | "pending" | "processing" | "failed" | "bytes") =>
     queues.reduce((total, queue) => total + queue[field], 0);
-  const known = (field: "oldest_age_ms" | "full_in_ms") => queues.flatMap((queue) => queue[field] ?? []);
-  const [ages, full] = [known("oldest_age_ms"), known("full_in_ms")];
-  const drained = queues.map((queue) => queue.drained_in_ms);
+  const ages = queues.flatMap(({ oldest_age_ms }) => oldest_age_ms ?? []);
+  const { drainedInMs, fullInMs } = combinedEstimates(
+    queues.map(({ drained_in_ms, full_in_ms }) => ({ drainedInMs: drained_in_ms, fullInMs: full_in_ms })),
+  );
   return {
     total_size: sum("total_size"),
     pending: sum("pending"),
@@ -43,7 +54,7 @@ export function sumQueues(queues: readonly QueueRecord[]): QueueRecord {
     failed: sum("failed"),
     bytes: sum("bytes"),
     oldest_age_ms: ages.length === 0 ? null : Math.max(...ages),
-    drained_in_ms: drained.includes(null) ? null : Math.max(0, ...drained.flatMap((ms) => ms ?? [])),
-    full_in_ms: full.length === 0 ? null : Math.min(...full),
+    drained_in_ms: drainedInMs,
+    full_in_ms: fullInMs,
   };
 }
